@@ -1,0 +1,10 @@
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  test: {
+    include: ["test/**/*.test.ts"],
+    // Whole-mesh tests start processes on two cores: a generous limit is no wait.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+  },
+});
