@@ -1,0 +1,59 @@
+/**
+ * Logs: one JSON object a line on stdout, by pino. The level can be changed while the program runs, for every logger
+ * made from the first. Fields that hold secrets are censored by name; a refusal carries its code in `reason`.
+ * Text from the wire is only ever a field's value, which JSON escapes: no line can be forged.
+ */
+import { pino } from "pino";
+import type { DestinationStream, Logger } from "pino";
+
+export type { Logger } from "pino";
+
+export const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
+export type LogLevel = (typeof logLevels)[number];
+
+const secretFields = [
+  "secret",
+  "secretAccessKey",
+  "sessionToken",
+  "session_token",
+  "token",
+  "joinToken",
+  "signingKey",
+  "masterKey",
+  "privateKey",
+  "authorization",
+  "password",
+];
+
+export interface Logging {
+  readonly logger: Logger;
+  readonly level: () => LogLevel;
+  /** Applies to `logger` and to every child made from it. */
+  readonly setLevel: (level: LogLevel) => void;
+}
+
+/** `destination` is stdout unless given. Children are for parts of the program, made once: each is remembered for `setLevel`. */
+export function createLogging(options: {
+  readonly name: string;
+  readonly level: LogLevel;
+  readonly destination?: DestinationStream;
+}): Logging {
+  const children: Logger[] = [];
+  const settings = {
+    name: options.name,
+    level: options.level,
+    base: { name: options.name },
+    redact: { paths: secretFields.flatMap((field) => [field, `*.${field}`, `*.*.${field}`]), censor: "[secret]" },
+    onChild: (child: Logger) => {
+      children.push(child);
+    },
+  };
+  const logger = options.destination === undefined ? pino(settings) : pino(settings, options.destination);
+  return {
+    logger,
+    level: () => logger.level as LogLevel,
+    setLevel(level) {
+      for (const each of [logger, ...children]) each.level = level;
+    },
+  };
+}

@@ -1,0 +1,56 @@
+/**
+ * Ends a process well: the first SIGTERM or SIGINT aborts the program's signal, upon which it stops accepting and
+ * finishes what it has; the deadline, or a second signal, forces the end.
+ */
+import { systemClock } from "./clock.ts";
+import type { Clock } from "./clock.ts";
+
+/** What of `process` is needed. */
+export interface ProcessSignals {
+  on(event: "SIGTERM" | "SIGINT", listener: () => void): unknown;
+  off(event: "SIGTERM" | "SIGINT", listener: () => void): unknown;
+}
+
+export class ShutdownError extends Error {
+  override readonly name = "ShutdownError";
+  readonly code: "drain-deadline" | "second-signal";
+
+  constructor(code: "drain-deadline" | "second-signal", message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/**
+ * Runs `program` until it settles. Resolves or rejects as it does, except that after a signal it rejects with a
+ * ShutdownError when the program is not done within `drainMilliseconds` or a second signal comes: the caller should then
+ * exit without waiting for anything.
+ */
+export async function runUntilSignalled(
+  program: (signal: AbortSignal) => Promise<void>,
+  options: { readonly drainMilliseconds: number; readonly process?: ProcessSignals; readonly clock?: Clock },
+): Promise<void> {
+  const { drainMilliseconds, process: signals = process, clock = systemClock } = options;
+  const controller = new AbortController();
+  const { promise: forced, reject: force } = Promise.withResolvers<never>();
+  let cancelDeadline: (() => void) | undefined;
+  const onSignal = () => {
+    if (controller.signal.aborted) {
+      force(new ShutdownError("second-signal", "stopped by a second signal before the shutdown was complete"));
+      return;
+    }
+    cancelDeadline = clock.schedule(drainMilliseconds, () => {
+      force(new ShutdownError("drain-deadline", `not shut down within ${drainMilliseconds} ms`));
+    });
+    controller.abort(new Error("the process was told to stop"));
+  };
+  signals.on("SIGTERM", onSignal);
+  signals.on("SIGINT", onSignal);
+  try {
+    await Promise.race([program(controller.signal), forced]);
+  } finally {
+    cancelDeadline?.();
+    signals.off("SIGTERM", onSignal);
+    signals.off("SIGINT", onSignal);
+  }
+}

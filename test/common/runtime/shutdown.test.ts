@@ -1,0 +1,39 @@
+import { EventEmitter } from "node:events";
+import { expect, test } from "vitest";
+import { runUntilSignalled } from "../../../common/runtime/shutdown.ts";
+import { untilAborted } from "../../../common/runtime/tasks.ts";
+import { createFakeClock } from "../../fakes/clock.ts";
+
+const start = (program: (signal: AbortSignal) => Promise<void>) => {
+  const signals = new EventEmitter();
+  const clock = createFakeClock();
+  const done = runUntilSignalled(program, { drainMilliseconds: 1000, process: signals, clock });
+  return { signals, clock, done };
+};
+
+test.each(["SIGTERM", "SIGINT"])("%s aborts, and the program drains", async (name) => {
+  const { signals, clock, done } = start(untilAborted);
+  signals.emit(name);
+  await expect(done).resolves.toBeUndefined();
+  expect(clock.pendingTimers()).toBe(0);
+  expect(signals.listenerCount("SIGTERM") + signals.listenerCount("SIGINT")).toBe(0);
+});
+
+test("the deadline forces the end", async () => {
+  const { signals, clock, done } = start(() => new Promise(() => {}));
+  signals.emit("SIGTERM");
+  clock.advance(1000);
+  await expect(done).rejects.toMatchObject({ code: "drain-deadline" });
+});
+
+test("a second signal forces the end", async () => {
+  const { signals, done } = start(() => new Promise(() => {}));
+  signals.emit("SIGINT");
+  signals.emit("SIGINT");
+  await expect(done).rejects.toMatchObject({ code: "second-signal" });
+});
+
+test("a failure of the program is passed on", async () => {
+  const { done } = start(() => Promise.reject(new Error("no disk")));
+  await expect(done).rejects.toThrow("no disk");
+});
