@@ -1,0 +1,192 @@
+/**
+ * Refuses a signed request the second time it arrives. SigV4 has no nonce, so sidecars number their requests the way IPsec
+ * does (RFC 4303 3.4.3): the receiver keeps, per session and instance of the caller, the highest number and which of
+ * the 1024 below it were seen.
+ *
+ * Guarantees: no request passes twice, also when the clock is set back; one that was not seen is refused only if it is
+ * more than 1023 behind the highest, or if there is no room for a new caller. Memory is constant per caller and bounded in all.
+ * Ask only after the signature and the date have been checked: a forged number would otherwise use up somebody's window.
+ *
+ * Hot path: one call a request, which allocates nothing for a caller that is known.
+ */
+
+/** What `x-countersign-sequence` says. */
+export interface Sequence {
+  /** Random per start of the caller's sidecar. */
+  readonly instance: string;
+  /** Strictly rising, at most 2^53 - 1. */
+  readonly number: number;
+}
+
+const sequencePattern = /^([A-Za-z0-9]{8,64}):(0|[1-9][0-9]{0,15})$/;
+
+/** Parses `<instance>:<n>`; undefined for anything else, other spellings of a number among them. */
+export function parseSequence(text: string): Sequence | undefined {
+  const parts = sequencePattern.exec(text);
+  if (parts === null) return undefined;
+  const number = Number(parts[2]);
+  return Number.isSafeInteger(number) ? { instance: parts[1] ?? "", number } : undefined;
+}
+
+/** `fresh` is remembered from now on. `full`: nobody can tell, because there is no room to remember it. */
+export type ReplayVerdict = "fresh" | "replayed" | "full";
+
+export interface ReplayGuardOptions {
+  /** Callers remembered at once, about 300 bytes each. */
+  readonly maxCallers: number;
+  /** How far a request's date may be from the clock: what is older is refused before it comes here. */
+  readonly skewSeconds: number;
+}
+
+export interface ReplayGuard {
+  /** `session` is the access key id; `date` the request's own and `now` the clock's, in seconds since 1970. */
+  admit(session: string, sequence: Sequence, date: number, now: number): ReplayVerdict;
+  readonly callers: number;
+}
+
+const windowSize = 1024;
+const wordBits = 32;
+
+interface Caller {
+  highest: number;
+  /** The latest date among its requests: until that is out of the skew, a copy of one could still come. */
+  latestDate: number;
+  /** Bit `n % 1024` is set when number `n` of the window was seen. */
+  readonly seen: Uint32Array;
+}
+
+export function createReplayGuard(options: ReplayGuardOptions): ReplayGuard {
+  const { maxCallers, skewSeconds } = options;
+  const callers = new Map<string, Caller>();
+  // Requests of forgotten callers are no later than this, so that a clock that is set back does not make them fresh.
+  let forgottenUntil = Number.NEGATIVE_INFINITY;
+  let nextSweep = Number.NEGATIVE_INFINITY;
+
+  function forgetOld(now: number): void {
+    for (const [key, caller] of callers) {
+      if (caller.latestDate + skewSeconds >= now) continue;
+      callers.delete(key);
+      forgottenUntil = Math.max(forgottenUntil, caller.latestDate);
+    }
+  }
+
+  function admitNew(key: string, number: number, date: number, now: number): ReplayVerdict {
+    // A sweep looks at all callers: not for every new one, however many come.
+    if (now >= nextSweep || nextSweep - now > skewSeconds) {
+      nextSweep = now + (callers.size >= maxCallers ? 1 : skewSeconds / 10);
+      forgetOld(now);
+    }
+    if (date <= forgottenUntil) return "replayed";
+    if (callers.size >= maxCallers) {
+      nextSweep = Math.min(nextSweep, now + 1);
+      return "full";
+    }
+    const caller: Caller = { highest: number, latestDate: date, seen: new Uint32Array(windowSize / wordBits) };
+    mark(caller.seen, number);
+    callers.set(key, caller);
+    return "fresh";
+  }
+
+  return {
+    admit(session, sequence, date, now) {
+      const { number } = sequence;
+      const key = `${session}:${sequence.instance}`;
+      const caller = callers.get(key);
+      if (caller === undefined) return admitNew(key, number, date, now);
+      const ahead = number - caller.highest;
+      if (ahead > 0) {
+        advance(caller.seen, caller.highest, ahead);
+        caller.highest = number;
+      } else if (ahead <= -windowSize || isMarked(caller.seen, number)) {
+        return "replayed";
+      }
+      mark(caller.seen, number);
+      if (date > caller.latestDate) caller.latestDate = date;
+      return "fresh";
+    },
+    get callers() {
+      return callers.size;
+    },
+  };
+}
+
+/** Clears the bits of the numbers between the old highest and the new one, both of which are seen. */
+function advance(seen: Uint32Array, highest: number, ahead: number): void {
+  if (ahead >= windowSize) {
+    seen.fill(0);
+    return;
+  }
+  const start = highest % windowSize;
+  for (let step = 1; step <= ahead; step++) {
+    const bit = (start + step) % windowSize;
+    const word = bit >>> 5;
+    seen[word] = (seen[word] ?? 0) & ~(1 << (bit & 31));
+  }
+}
+
+function mark(seen: Uint32Array, number: number): void {
+  const bit = number % windowSize;
+  const word = bit >>> 5;
+  seen[word] = (seen[word] ?? 0) | (1 << (bit & 31));
+}
+
+function isMarked(seen: Uint32Array, number: number): boolean {
+  const bit = number % windowSize;
+  return ((seen[bit >>> 5] ?? 0) & (1 << (bit & 31))) !== 0;
+}
+
+export interface SignatureCacheOptions {
+  /** Signatures remembered at once, about 150 bytes each. */
+  readonly maxSignatures: number;
+  readonly skewSeconds: number;
+}
+
+/** For clients that number nothing: remembers every signature for as long as its date is good. */
+export interface SignatureCache {
+  /** `signature` is 64 hexadecimal digits; `date` the request's own and `now` the clock's, in seconds since 1970. */
+  admit(signature: string, date: number, now: number): ReplayVerdict;
+  readonly signatures: number;
+}
+
+/** A minute's signatures are forgotten together. */
+const bucketSeconds = 60;
+
+export function createSignatureCache(options: SignatureCacheOptions): SignatureCache {
+  const { maxSignatures, skewSeconds } = options;
+  // By the request's date, which the signature covers: a copy of a request has to look in the same bucket.
+  const buckets = new Map<number, Set<string>>();
+  let forgottenUntil = Number.NEGATIVE_INFINITY;
+  let count = 0;
+
+  function forgetOld(now: number): void {
+    for (const [bucket, signatures] of buckets) {
+      if ((bucket + 1) * bucketSeconds + skewSeconds > now) continue;
+      buckets.delete(bucket);
+      count -= signatures.size;
+      forgottenUntil = Math.max(forgottenUntil, bucket);
+    }
+  }
+
+  return {
+    admit(signature, date, now) {
+      const bucket = Math.floor(date / bucketSeconds);
+      if (bucket <= forgottenUntil) return "replayed";
+      // As bytes: a slice of the Authorization field would keep the whole of it in memory.
+      const bytes = Buffer.from(signature, "hex").toString("latin1");
+      let signatures = buckets.get(bucket);
+      if (signatures?.has(bytes)) return "replayed";
+      forgetOld(now);
+      if (count >= maxSignatures) return "full";
+      if (signatures === undefined) {
+        signatures = new Set();
+        buckets.set(bucket, signatures);
+      }
+      signatures.add(bytes);
+      count++;
+      return "fresh";
+    },
+    get signatures() {
+      return count;
+    },
+  };
+}
