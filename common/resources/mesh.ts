@@ -1,0 +1,25 @@
+/** `Mesh`: the settings of the whole mesh. There is one, named `mesh`. */
+import { z } from "zod";
+import { trustDomainName, wholeNumber } from "./names.ts";
+
+export const tiers = ["critical", "standard", "basic"] as const;
+export type Tier = (typeof tiers)[number];
+
+export const meshSpec = z.strictObject({
+  trustDomain: trustDomainName,
+  /** Region of credential scopes; by default the trust domain with hyphens for dots. */
+  region: z
+    .string()
+    .regex(/^[a-z0-9](?:[a-z0-9-]{0,253}[a-z0-9])?$/, "lower-case letters, digits and inner hyphens: AWS SDKs refuse a dot")
+    .optional(),
+  svidLifetimeSeconds: wholeNumber(300, 86_400).default(3600),
+  sessionLifetimeSeconds: wholeNumber(900, 43_200).default(3600),
+  maxClockSkewSeconds: wholeNumber(1, 900).default(300),
+  /** Longest body that is hashed whole before it is sent. */
+  maxHashedBodyBytes: wholeNumber(0, 8_388_608).default(65_536),
+  /** Share of allowed calls that is recorded; denials always are. */
+  auditSample: z.number("a number from 0 to 1").min(0, "a number from 0 to 1").max(1, "a number from 0 to 1").default(0.01),
+  defaultTier: z.enum(tiers).default("standard"),
+});
+
+export type MeshSpec = z.infer<typeof meshSpec>;

@@ -1,0 +1,69 @@
+/** `Service`: something that workloads call by name, who may answer for it, and what it needs to call itself. */
+import { z } from "zod";
+import { iamDocument } from "./iam-document.ts";
+import { tiers } from "./mesh.ts";
+import { label, portNumber, serviceAccountName } from "./names.ts";
+import { operations } from "./operation.ts";
+
+export const protocols = ["http", "h2", "grpc", "tcp"] as const;
+
+const hostname = z
+  .string()
+  .max(253, "at most 253 characters")
+  .regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*$/, "a lower-case host name without port");
+
+const call = z
+  .union([
+    label,
+    z.strictObject({
+      service: label,
+      namespace: label.optional(),
+      /** Actions of that service without its prefix, `*` and `?` as wildcards; by default all. */
+      actions: z
+        .array(z.string().regex(/^[A-Za-z*?][A-Za-z0-9*?]{0,127}$/, "an action without the service's name, such as GetItem or Get*"))
+        .min(1)
+        .optional(),
+    }),
+  ])
+  .transform((value) => (typeof value === "string" ? { service: value } : value));
+
+export const serviceSpec = z.strictObject({
+  /** Who may serve it; by default the service account of the service's own namespace and name. */
+  identities: z
+    .array(z.strictObject({ namespace: label.optional(), serviceAccount: serviceAccountName }))
+    .min(1)
+    .optional(),
+  ports: z
+    .array(
+      z.strictObject({
+        port: portNumber,
+        /** Where the application listens; by default `port`. */
+        targetPort: portNumber.optional(),
+        protocol: z.enum(protocols).default("http"),
+        /** Plaintext is accepted too, and counted. */
+        permissive: z.boolean().default(false),
+      }),
+    )
+    .transform((ports, context) => {
+      const seen = new Set<number>();
+      for (const [index, { port }] of ports.entries()) {
+        if (seen.has(port)) context.addIssue({ code: "custom", path: [index, "port"], message: "each port once" });
+        seen.add(port);
+      }
+      return ports;
+    })
+    .default([]),
+  /** By default the four names Kubernetes gives a Service. */
+  hostnames: z.array(hostname).min(1).optional(),
+  operations: operations.default({}),
+  operationsMode: z.enum(["strict", "open"]).default("open"),
+  resourcePolicy: iamDocument.optional(),
+  /** By default the mesh's. */
+  tier: z.enum(tiers).optional(),
+  enforcement: z.enum(["enforce", "audit"]).default("enforce"),
+  /** What this service calls: the permissions of its service-linked role. */
+  calls: z.array(call).default([]),
+  allowEncodedSlashes: z.boolean().default(false),
+});
+
+export type ServiceSpec = z.infer<typeof serviceSpec>;
