@@ -2,9 +2,9 @@
  * The canonical request of SigV4 and its hash ("Create a signed AWS API request", steps 1 to 3), for services other than
  * S3: the path, normalised before, is URI-encoded once more. Hot path: concatenation of texts that the fields carry.
  */
-import { hash } from "node:crypto";
-import { FieldKind, type Field } from "../http/field.ts";
+import type { Field } from "../http/field.ts";
 import { canonicalQuery } from "./canonical-query.ts";
+import { sha256Hex } from "./digest.ts";
 import { hostIndex, type HeaderOrder } from "./header-order.ts";
 import { uriEncodePath } from "./uri-encode.ts";
 
@@ -43,22 +43,11 @@ export function canonicalRequest(request: SignableRequest, order: HeaderOrder): 
 
 /** `date` is the value of `x-amz-date`, `scope` the text of the credential scope. */
 export function stringToSign(request: SignableRequest, order: HeaderOrder, date: string, scope: string): string {
-  return `${algorithm}\n${date}\n${scope}\n${hashLatin1(canonicalRequest(request, order), hasObsText(request, order))}`;
+  return `${algorithm}\n${date}\n${scope}\n${sha256Hex(canonicalRequest(request, order))}`;
 }
 
 export function fieldAt(host: Field, fields: readonly Field[], position: number | undefined): Field {
   const field = position === hostIndex ? host : fields[position ?? fields.length];
   if (field === undefined) throw new RangeError("a header order was applied to fields of another sequence");
   return field;
-}
-
-function hasObsText(request: SignableRequest, order: HeaderOrder): boolean {
-  let kinds = request.host.kinds;
-  for (const position of order.positions) kinds |= fieldAt(request.host, request.fields, position).kinds;
-  return (kinds & FieldKind.OBS_TEXT) !== 0;
-}
-
-/** A string is hashed as UTF-8, which is latin1 only up to 0x7F; the copy is not worth its time for the rest. */
-function hashLatin1(text: string, beyondAscii: boolean): string {
-  return hash("sha256", beyondAscii ? Buffer.from(text, "latin1") : text);
 }

@@ -1,7 +1,8 @@
-/** Signs requests on the caller's side. Hot path: one hash and one HMAC a request. */
-import { createHmac, type KeyObject } from "node:crypto";
+/** Signs requests on the caller's side. Hot path: a canonical request, its hash and an HMAC each time. */
+import type { KeyObject } from "node:crypto";
 import { formatClaim } from "./authorization.ts";
 import { fieldAt, stringToSign, type SignableRequest } from "./canonical-request.ts";
+import { hmacSha256Hex } from "./digest.ts";
 import { SigV4Error } from "./error.ts";
 import { orderForSigning } from "./header-order.ts";
 import { formatScope, type CredentialScope } from "./scope.ts";
@@ -24,7 +25,7 @@ export type RequestSigner = (request: SignableRequest) => string;
 export function createRequestSigner(options: RequestSignerOptions): RequestSigner {
   const { accessKeyId, signingKey } = options;
   const scopeText = formatScope(options);
-  // The order of a sequence of names is one object as long as it is remembered, so identity is enough.
+  // Callers repeat themselves: most requests sign the names that the one before signed.
   let lastHeaders = "";
   let lastClaim = "";
 
@@ -36,7 +37,6 @@ export function createRequestSigner(options: RequestSignerOptions): RequestSigne
       lastHeaders = order.text;
       lastClaim = formatClaim(accessKeyId, scopeText, order.text);
     }
-    const text = stringToSign(request, order, date, scopeText);
-    return lastClaim + createHmac("sha256", signingKey).update(text).digest("hex");
+    return lastClaim + hmacSha256Hex(signingKey, stringToSign(request, order, date, scopeText));
   };
 }

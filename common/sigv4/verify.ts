@@ -6,15 +6,17 @@
  * Does not check the date (check-date.ts), the scope against the service (scope.ts), the body against its hash, or
  * whether the request was seen before.
  *
- * Hot path: one hash and one HMAC a request.
+ * Hot path: a canonical request, its hash and an HMAC each time.
  */
-import { createHmac, timingSafeEqual, type KeyObject } from "node:crypto";
+import { timingSafeEqual, type KeyObject } from "node:crypto";
 import type { ParsedAuthorization } from "./authorization.ts";
 import { fieldAt, stringToSign, type SignableRequest } from "./canonical-request.ts";
+import { hmacSha256Hex } from "./digest.ts";
 import { SigV4Error } from "./error.ts";
 import { orderForVerifying, type HeaderOrder } from "./header-order.ts";
 
 const claimed = Buffer.alloc(32);
+const expected = Buffer.alloc(32);
 
 /**
  * `order` comes from `orderForVerifying(request.fields, authorization.claim.signedHeaders)`; a caller that needed it before
@@ -29,9 +31,8 @@ export function verifyRequest(
   order: HeaderOrder = orderForVerifying(request.fields, authorization.claim.signedHeaders),
 ): HeaderOrder {
   const date = fieldAt(request.host, request.fields, order.date).value;
-  const text = stringToSign(request, order, date, authorization.claim.scopeText);
-  const expected = createHmac("sha256", key).update(text).digest();
-  // A signature that is not 64 hexadecimal digits would leave bytes of an earlier one behind.
+  expected.write(hmacSha256Hex(key, stringToSign(request, order, date, authorization.claim.scopeText)), "hex");
+  // Less than 64 hexadecimal digits would leave bytes of an earlier signature behind.
   const written = claimed.write(authorization.signature, "hex");
   if (written !== claimed.length || !timingSafeEqual(expected, claimed)) {
     throw new SigV4Error("signature-mismatch", "the signature is not that of this request");

@@ -12,7 +12,7 @@ import { verifyRequest } from "../../../common/sigv4/verify.ts";
 import { readVectors, type VectorCase } from "./vectors.ts";
 
 const vectors = readVectors();
-if (vectors.length === 0) console.warn("SigV4 vectors skipped: ../shared/vectors/sigv4 is not there");
+if (vectors.length === 0) process.stderr.write("SigV4 vectors skipped: ../shared/vectors/sigv4 is not there\n");
 
 /** Some of the vectors' targets are no request targets (raw spaces and UTF-8), which a client escapes before it sends them. */
 function pathAndQuery({ normalize, signed }: VectorCase): { path: string; query: string } {
