@@ -4,6 +4,9 @@
  * `GetItem: { http: GET /items/{id}, resource: item/{id} }` names the resource.
  */
 import { z } from "zod";
+import { PolicyError } from "../policy/error.ts";
+import { createOperationRouter } from "../policy/operations.ts";
+import type { OperationTemplate } from "../policy/operations.ts";
 
 /** A literal in canonical form (RFC 3986 pchar, escapes upper-case), or one whole-segment parameter. */
 const segment = String.raw`(?:(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-F]{2})+|\{[A-Za-z][A-Za-z0-9_]*\})`;
@@ -18,7 +21,7 @@ const http = z
 
 export const operations = z
   .record(
-    z.string().regex(/^[A-Za-z][A-Za-z0-9]{0,127}$/, "an operation's name of letters and digits"),
+    z.string().regex(/^[A-Za-z][A-Za-z0-9_]{0,127}$/, "an operation's name of letters, digits and underscores"),
     z
       .union([
         http,
@@ -42,6 +45,13 @@ export const operations = z
       if (other === undefined) seen.set(shape, name);
       else context.addIssue({ code: "custom", path: [name], message: `a template that ${other} does not already have` });
     }
+    if (context.issues.length > 0) return value;
+    try {
+      createOperationRouter("service", operationTemplates(value), { strict: true });
+    } catch (error) {
+      if (!(error instanceof PolicyError)) throw error;
+      context.addIssue({ code: "custom", message: `operations that can be matched: ${error.problem}` });
+    }
     return value;
   });
 
@@ -53,17 +63,10 @@ function resourceOfPath(template: string): string {
   return template.slice(template.indexOf("/") + 1) || "/";
 }
 
-/** As snapshots carry it. */
-export interface OperationTemplate {
-  readonly name: string;
-  readonly method: string;
-  /** `/items/{id}` */
-  readonly path: string;
-  /** `item/{id}` */
-  readonly resource: string;
-}
+type Operations = Readonly<Record<string, { readonly http: string; readonly resource: string }>>;
 
-export function operationTemplates(value: z.infer<typeof operations>): readonly OperationTemplate[] {
+/** As the router of common/policy and snapshots take them. */
+export function operationTemplates(value: Operations): readonly OperationTemplate[] {
   return Object.entries(value).map(([name, { http, resource }]) => {
     const space = http.indexOf(" ");
     return { name, method: http.slice(0, space), path: http.slice(space + 1), resource };

@@ -20,7 +20,7 @@ test("reads every kind, with defaults and short forms", () => {
   const text = [
     `${head("Mesh", "mesh")}spec: { trustDomain: prod.example }\n`,
     service(
-      "ports: [{ port: 80 }]\ncalls: [inventory]\noperations: { GetItem: 'GET /items/{id}', Put: { http: 'PUT /i/{id}', resource: 'item/{id}' } }",
+      "ports: [{ port: 80 }]\ncalls: [inventory]\noperations: { GetItem: 'GET /items/{id}', PutItem: { http: 'PUT /i/{id}', resource: 'item/{id}' } }",
     ),
     `${head("Workload")}spec: { command: node orders.ts, port: 8080, env: { A: 1, B: true } }\n`,
     `${head("Policy", "p")}spec: { document: { Version: 2012-10-17, Statement: { Effect: Allow, Action: "*", Resource: "*" } } }\n`,
@@ -39,7 +39,7 @@ test("reads every kind, with defaults and short forms", () => {
       calls: [{ service: "inventory" }],
       operations: {
         GetItem: { http: "GET /items/{id}", resource: "items/{id}" },
-        Put: { http: "PUT /i/{id}", resource: "item/{id}" },
+        PutItem: { http: "PUT /i/{id}", resource: "item/{id}" },
       },
       operationsMode: "open",
       enforcement: "enforce",
@@ -92,8 +92,13 @@ test.each([
   ["a port twice", service("ports: [{ port: 1 }, { port: 1 }]"), "mesh.yaml:5:32: spec.ports[1].port: expected each port once, found 1"],
   [
     "an operation of another form",
-    service("operations:\n  Get: /items"),
-    'mesh.yaml:6:10: spec.operations.Get: expected a method and a path template, such as GET /items/{id}, found "/items"',
+    service("operations:\n  Put: /items"),
+    'mesh.yaml:6:10: spec.operations.Put: expected a method and a path template, such as GET /items/{id}, found "/items"',
+  ],
+  [
+    "an operation called as a method",
+    service("operations: { Get: GET /i }"),
+    'mesh.yaml:5:15: spec.operations: expected operations that can be matched: operation "Get": a name that is a method is the action of undeclared requests, found a mapping',
   ],
   [
     "an operation that is a number",
@@ -113,7 +118,7 @@ test.each([
   [
     "an operation's name",
     service("operations: { get-it: GET /i }"),
-    'mesh.yaml:5:17: spec.operations.get-it: expected an operation\'s name of letters and digits, found "get-it"',
+    'mesh.yaml:5:17: spec.operations.get-it: expected an operation\'s name of letters, digits and underscores, found "get-it"',
   ],
   [
     "a misspelt inner field",
