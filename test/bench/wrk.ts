@@ -1,0 +1,61 @@
+/** One run of wrk, the load generator, and what it reports. */
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
+import { BenchError } from "./errors.ts";
+
+export interface WrkResult {
+  readonly requests: number;
+  readonly perSecond: number;
+  readonly p50Micros: number;
+  readonly p99Micros: number;
+}
+
+const unitMicros = new Map([
+  ["us", 1],
+  ["ms", 1e3],
+  ["s", 1e6],
+  ["m", 60e6],
+  ["h", 3600e6],
+]);
+
+function numbersAfter(pattern: RegExp, output: string): string[] {
+  const found = pattern.exec(output);
+  if (found === null) throw new BenchError("bad-output", `wrk's report has nothing like ${pattern.source}:\n${output}`);
+  return found.slice(1);
+}
+
+function percentile(percent: number, output: string): number {
+  const [amount = "", unit = ""] = numbersAfter(new RegExp(`^\\s+${percent}%\\s+([\\d.]+)(us|ms|s|m|h)$`, "m"), output);
+  return Number(amount) * (unitMicros.get(unit) ?? Number.NaN);
+}
+
+/** Parses the output of `wrk --latency`. Throws BenchError: `bad-response` if any request failed, `bad-output` if it is no such report. */
+export function parseWrk(output: string): WrkResult {
+  for (const pattern of [/^\s+Socket errors: .*$/m, /^\s+Non-2xx or 3xx responses: .*$/m]) {
+    const found = pattern.exec(output);
+    if (found !== null) throw new BenchError("bad-response", found[0].trim());
+  }
+  const [requests = ""] = numbersAfter(/^\s+(\d+) requests in /m, output);
+  if (Number(requests) === 0) throw new BenchError("bad-response", "not one response");
+  const [perSecond = ""] = numbersAfter(/^Requests\/sec:\s+([\d.]+)$/m, output);
+  return {
+    requests: Number(requests),
+    perSecond: Number(perSecond),
+    p50Micros: percentile(50, output),
+    p99Micros: percentile(99, output),
+  };
+}
+
+export interface WrkTarget {
+  readonly url: string;
+  /** `Host` to send, where it is not the URL's. */
+  readonly host: string | undefined;
+}
+
+/** Keeps `connections` connections busy for that long. One thread: it is to take no more than one of the machine's cores. */
+export async function runWrk(target: WrkTarget, connections: number, seconds: number, signal: AbortSignal): Promise<WrkResult> {
+  const host = target.host === undefined ? [] : ["--header", `Host: ${target.host}`];
+  const args = ["--threads", "1", "--connections", String(connections), "--duration", `${seconds}s`, "--latency", ...host, target.url];
+  const { stdout } = await promisify(execFile)("wrk", args, { signal });
+  return parseWrk(stdout);
+}
