@@ -7,7 +7,7 @@
  * changes nothing.
  * Does not take `*` or `host:port` (the callers of OPTIONS and CONNECT know those), and does not interpret the query.
  *
- * Hot path: once a request; results are kept for targets that repeat.
+ * Hot path: once a request. A plain target is scanned once and sliced; the work done on others is kept for when they repeat.
  */
 import { isIPv6 } from "node:net";
 import { createRecentCache } from "./recent-cache.ts";
@@ -48,10 +48,12 @@ export interface TargetOptions {
   readonly allowEncodedSlashes: boolean;
 }
 
-const maxEntries = 2048;
-const maxCachedLength = 512;
-const withEncodedSlashes = createRecentCache<NormalizedTarget>(maxEntries, maxCachedLength);
-const withoutEncodedSlashes = createRecentCache<NormalizedTarget>(maxEntries, maxCachedLength);
+const slash = 0x2f;
+const dot = 0x2e;
+const percent = 0x25;
+const questionMark = 0x3f;
+const hash = 0x23;
+const backslash = 0x5c;
 
 /**
  * Normalises a target in origin form, `/path?query`.
@@ -63,20 +65,6 @@ const withoutEncodedSlashes = createRecentCache<NormalizedTarget>(maxEntries, ma
  * Throws RequestTargetError.
  */
 export function normalizeTarget(target: string, options: TargetOptions): NormalizedTarget {
-  const cache = options.allowEncodedSlashes ? withEncodedSlashes : withoutEncodedSlashes;
-  let normalized = cache.get(target);
-  if (normalized === undefined) {
-    normalized = parseTarget(target, options.allowEncodedSlashes);
-    cache.set(target, normalized);
-  }
-  return normalized;
-}
-
-const slash = 0x2f;
-const dot = 0x2e;
-const percent = 0x25;
-
-function parseTarget(target: string, allowEncodedSlashes: boolean): NormalizedTarget {
   if (target.charCodeAt(0) !== slash) throw new RequestTargetError("not-a-path", "a request target starts with a slash");
   let plain = true;
   let end = target.length;
@@ -87,25 +75,24 @@ function parseTarget(target: string, allowEncodedSlashes: boolean): NormalizedTa
       if (next === slash || next === dot) plain = false;
     } else if (code === percent) {
       plain = false;
-    } else if (code === 0x3f) {
+    } else if (code === questionMark) {
       end = index;
       break;
-    } else if (code <= 0x20 || code >= 0x7f || code === 0x23 || code === 0x5c) {
+    } else if (code <= 0x20 || code >= 0x7f || code === hash || code === backslash) {
       throw forbidden(code);
     }
   }
+  checkQuery(target, end + 1);
   const path = target.slice(0, end);
-  const query = target.slice(end + 1);
-  checkQuery(query);
-  return { path: plain ? path : normalizePath(path, allowEncodedSlashes), query };
+  return { path: plain ? path : normalizePath(path, options.allowEncodedSlashes), query: target.slice(end + 1) };
 }
 
-function checkQuery(query: string): void {
-  for (let index = 0; index < query.length; index++) {
-    const code = query.charCodeAt(index);
-    if (code <= 0x20 || code >= 0x7f || code === 0x23) throw forbidden(code);
+function checkQuery(target: string, start: number): void {
+  for (let index = start; index < target.length; index++) {
+    const code = target.charCodeAt(index);
+    if (code <= 0x20 || code >= 0x7f || code === hash) throw forbidden(code);
     if (code === percent) {
-      if (!isHexDigit(query.charCodeAt(index + 1)) || !isHexDigit(query.charCodeAt(index + 2))) throw malformedEscape();
+      if (!isHexDigit(target.charCodeAt(index + 1)) || !isHexDigit(target.charCodeAt(index + 2))) throw malformedEscape();
       index += 2;
     }
   }
@@ -120,7 +107,21 @@ const unreserved = /[A-Za-z0-9\-._~]/;
 /** A dot segment to whoever decodes `%2F`, or cuts off `;` parameters before resolving dots, as Java's servlets do. */
 const hiddenDotSegment = /(?:^|%2F)\.\.?(?:;|%2F|$)/;
 
+/** By path that is not plain already; those that are cost less to scan than to look up. */
+const withEncodedSlashes = createRecentCache<string>(1024, 512);
+const withoutEncodedSlashes = createRecentCache<string>(1024, 512);
+
 function normalizePath(path: string, allowEncodedSlashes: boolean): string {
+  const cache = allowEncodedSlashes ? withEncodedSlashes : withoutEncodedSlashes;
+  let normalized = cache.get(path);
+  if (normalized === undefined) {
+    normalized = parsePath(path, allowEncodedSlashes);
+    cache.set(path, normalized);
+  }
+  return normalized;
+}
+
+function parsePath(path: string, allowEncodedSlashes: boolean): string {
   const decoded = path.replace(escapes, (escape: string, digits: string | undefined) => {
     if (digits === undefined) throw malformedEscape();
     const character = String.fromCharCode(Number.parseInt(digits, 16));
@@ -157,7 +158,7 @@ export interface NormalizedAuthority {
   readonly port: number | undefined;
 }
 
-const authorities = createRecentCache<NormalizedAuthority>(maxEntries, 270);
+const authorities = createRecentCache<NormalizedAuthority>(1024, 270);
 const authorityParts = /^(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9._-]{1,254}))(?::([1-9][0-9]{0,4}))?$/;
 /** Host names by the characters in use (underscores occur inside clusters), without an empty label. */
 const hostName = /^[a-z0-9_-]+(?:\.[a-z0-9_-]+)*$/;

@@ -4,7 +4,8 @@
  * the 1024 below it were seen.
  *
  * Guarantees: no request passes twice, also when the clock is set back; one that was not seen is refused only if it is
- * more than 1023 behind the highest, or if there is no room for a new caller. Memory is constant per caller and bounded in all.
+ * more than 1023 behind the highest, if there is no room for a new caller, or if its date is one that the clock has left
+ * behind the skew already. Memory is constant per caller and bounded in all.
  * Ask only after the signature and the date have been checked: a forged number would otherwise use up somebody's window.
  *
  * Hot path: one call a request, which allocates nothing for a caller that is known.
@@ -34,6 +35,8 @@ export type ReplayVerdict = "fresh" | "replayed" | "full";
 export interface ReplayGuardOptions {
   /** Callers remembered at once, about 300 bytes each. */
   readonly maxCallers: number;
+  /** Of one session: it belongs to one sidecar, so that more than a few are somebody filling the memory. */
+  readonly maxInstancesPerSession: number;
   /** How far a request's date may be from the clock: what is older is refused before it comes here. */
   readonly skewSeconds: number;
 }
@@ -41,6 +44,7 @@ export interface ReplayGuardOptions {
 export interface ReplayGuard {
   /** `session` is the access key id; `date` the request's own and `now` the clock's, in seconds since 1970. */
   admit(session: string, sequence: Sequence, date: number, now: number): ReplayVerdict;
+  /** How many are remembered. */
   readonly callers: number;
 }
 
@@ -51,48 +55,61 @@ interface Caller {
   highest: number;
   /** The latest date among its requests: until that is out of the skew, a copy of one could still come. */
   latestDate: number;
+  /** Requests up to this date may have come before this entry was made: an earlier one was forgotten. */
+  readonly notBefore: number;
   /** Bit `n % 1024` is set when number `n` of the window was seen. */
   readonly seen: Uint32Array;
 }
 
 export function createReplayGuard(options: ReplayGuardOptions): ReplayGuard {
-  const { maxCallers, skewSeconds } = options;
-  const callers = new Map<string, Caller>();
+  const { maxCallers, maxInstancesPerSession, skewSeconds } = options;
+  const sessions = new Map<string, Map<string, Caller>>();
+  let count = 0;
   // Requests of forgotten callers are no later than this, so that a clock that is set back does not make them fresh.
   let forgottenUntil = Number.NEGATIVE_INFINITY;
   let nextSweep = Number.NEGATIVE_INFINITY;
 
   function forgetOld(now: number): void {
-    for (const [key, caller] of callers) {
-      if (caller.latestDate + skewSeconds >= now) continue;
-      callers.delete(key);
-      forgottenUntil = Math.max(forgottenUntil, caller.latestDate);
+    for (const [session, instances] of sessions) {
+      for (const [instance, caller] of instances) {
+        if (caller.latestDate + skewSeconds >= now) continue;
+        instances.delete(instance);
+        count--;
+        forgottenUntil = Math.max(forgottenUntil, caller.latestDate);
+      }
+      if (instances.size === 0) sessions.delete(session);
     }
   }
 
-  function admitNew(key: string, number: number, date: number, now: number): ReplayVerdict {
-    // A sweep looks at all callers: not for every new one, however many come.
-    if (now >= nextSweep || nextSweep - now > skewSeconds) {
-      nextSweep = now + (callers.size >= maxCallers ? 1 : skewSeconds / 10);
+  function admitNew(session: string, { instance, number }: Sequence, date: number, now: number): ReplayVerdict {
+    // A sweep looks at all callers: not for every new one, however many come. A clock set far back must not put it off.
+    if (now >= nextSweep || nextSweep > now + skewSeconds) {
+      nextSweep = now + skewSeconds / 10;
       forgetOld(now);
     }
     if (date <= forgottenUntil) return "replayed";
-    if (callers.size >= maxCallers) {
+    let instances = sessions.get(session);
+    if (count >= maxCallers || (instances !== undefined && instances.size >= maxInstancesPerSession)) {
       nextSweep = Math.min(nextSweep, now + 1);
       return "full";
     }
-    const caller: Caller = { highest: number, latestDate: date, seen: new Uint32Array(windowSize / wordBits) };
+    if (instances === undefined) {
+      instances = new Map();
+      sessions.set(session, instances);
+    }
+    const caller = { highest: number, latestDate: date, notBefore: forgottenUntil, seen: new Uint32Array(windowSize / wordBits) };
     mark(caller.seen, number);
-    callers.set(key, caller);
+    instances.set(instance, caller);
+    count++;
     return "fresh";
   }
 
   return {
     admit(session, sequence, date, now) {
       const { number } = sequence;
-      const key = `${session}:${sequence.instance}`;
-      const caller = callers.get(key);
-      if (caller === undefined) return admitNew(key, number, date, now);
+      const caller = sessions.get(session)?.get(sequence.instance);
+      if (caller === undefined) return admitNew(session, sequence, date, now);
+      if (date <= caller.notBefore) return "replayed";
       const ahead = number - caller.highest;
       if (ahead > 0) {
         advance(caller.seen, caller.highest, ahead);
@@ -105,7 +122,7 @@ export function createReplayGuard(options: ReplayGuardOptions): ReplayGuard {
       return "fresh";
     },
     get callers() {
-      return callers.size;
+      return count;
     },
   };
 }
@@ -145,6 +162,7 @@ export interface SignatureCacheOptions {
 export interface SignatureCache {
   /** `signature` is 64 hexadecimal digits; `date` the request's own and `now` the clock's, in seconds since 1970. */
   admit(signature: string, date: number, now: number): ReplayVerdict;
+  /** How many are remembered. */
   readonly signatures: number;
 }
 
@@ -170,12 +188,12 @@ export function createSignatureCache(options: SignatureCacheOptions): SignatureC
   return {
     admit(signature, date, now) {
       const bucket = Math.floor(date / bucketSeconds);
+      if (count >= maxSignatures || !buckets.has(bucket)) forgetOld(now);
       if (bucket <= forgottenUntil) return "replayed";
       // As bytes: a slice of the Authorization field would keep the whole of it in memory.
       const bytes = Buffer.from(signature, "hex").toString("latin1");
       let signatures = buckets.get(bucket);
       if (signatures?.has(bytes)) return "replayed";
-      forgetOld(now);
       if (count >= maxSignatures) return "full";
       if (signatures === undefined) {
         signatures = new Set();

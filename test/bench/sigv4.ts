@@ -66,7 +66,7 @@ measure("normalise a target seen before", () => requestOf(repeated));
 measure("normalise a target never seen", () => normalizeTarget(`/items/${++number}?expand=lines`, { allowEncodedSlashes: false }));
 measure("sign (10 fields, 700-byte token)", signOne);
 measure("parse, check date, verify, key cached", verifyOne);
-const guard = createReplayGuard({ maxCallers: 1000, skewSeconds: 300 });
+const guard = createReplayGuard({ maxCallers: 1000, maxInstancesPerSession: 32, skewSeconds: 300 });
 measure("sequence and replay window", () => {
   const sequence = parseSequence(`${instance}:${++number}`);
   if (sequence === undefined || guard.admit(accessKeyId, sequence, now, now) !== "fresh") throw new Error("a fresh number was refused");
