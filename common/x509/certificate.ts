@@ -77,9 +77,8 @@ function readSerial(node: DerNode | undefined): string {
   return serial.toString("hex");
 }
 
-function readExtensions(node: DerNode): Map<string, Extension> {
-  const [list, ...rest] = childrenOf(node, EXTENSIONS_TAG);
-  if (rest.length > 0) throw new DerError("trailing-bytes", "bytes follow the extensions");
+/** Reads `Extensions` (RFC 5280 4.1), by object identifier. Throws X509ProfileError or DerError. */
+export function readExtensions(list: DerNode | undefined): Map<string, Extension> {
   const extensions = new Map<string, Extension>();
   for (const extension of childrenOf(list)) {
     const members = childrenOf(extension);
@@ -107,7 +106,8 @@ function readSigned(der: Buffer, signed: DerNode, outerAlgorithm: DerNode, signa
   const [notBefore, notAfter] = [timeOf(notBeforeNode), timeOf(notAfterNode)];
   if (validityRest.length > 0 || notBefore > notAfter) throw new X509ProfileError("validity", "the validity ends before it starts");
   // Unique ids would stand where the extensions do: RFC 5280 4.1.2.8 forbids them.
-  if (rest.length > 0) throw new DerError("trailing-bytes", "bytes follow the extensions");
+  const [extensionList, ...extensionRest] = childrenOf(extensions, EXTENSIONS_TAG);
+  if (rest.length > 0 || extensionRest.length > 0) throw new DerError("trailing-bytes", "bytes follow the extensions");
   const key = expectTag(publicKey, Tag.SEQUENCE);
   return {
     der,
@@ -121,7 +121,7 @@ function readSigned(der: Buffer, signed: DerNode, outerAlgorithm: DerNode, signa
     notAfter,
     publicKey: key.encoded,
     keyKind: checkPublicKey(key).kind,
-    extensions: readExtensions(expectTag(extensions, EXTENSIONS_TAG)),
+    extensions: readExtensions(extensionList),
   };
 }
 

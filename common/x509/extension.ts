@@ -1,6 +1,6 @@
 /** Meanings of the extensions that the profiles judge (RFC 5280 4.2). Readers throw X509ProfileError or DerError. */
 import { booleanOf, childrenOf, DerError, expectTag, namedBitsOf, oidOf, readDer, smallIntegerOf, Tag } from "./der.ts";
-import type { Certificate } from "./certificate.ts";
+import type { Extension } from "./certificate.ts";
 import { X509ProfileError } from "./error.ts";
 
 export const ExtensionOid = {
@@ -17,20 +17,25 @@ export const KeyUsage = { DIGITAL_SIGNATURE: 1, KEY_CERT_SIGN: 32, CRL_SIGN: 64 
 
 export const ExtendedKeyUsage = { SERVER_AUTH: "1.3.6.1.5.5.7.3.1", CLIENT_AUTH: "1.3.6.1.5.5.7.3.2" } as const;
 
+/** A certificate, or a request for one. */
+export interface Extended {
+  readonly extensions: ReadonlyMap<string, Extension>;
+}
+
 /** Refuses critical extensions outside `ExtensionOid`: what they restrict would go unheeded. */
-export function refuseUnknownCritical(certificate: Certificate): void {
+export function refuseUnknownCritical({ extensions }: Extended): void {
   const known: ReadonlySet<string> = new Set(Object.values(ExtensionOid));
-  for (const [oid, { critical }] of certificate.extensions) {
+  for (const [oid, { critical }] of extensions) {
     if (critical && !known.has(oid))
       throw new X509ProfileError("unknown-critical-extension", `critical extension ${oid} is not known here`);
   }
 }
 
 /** Undefined where the extension is absent, which means `cA` false. */
-export function basicConstraintsOf(
-  certificate: Certificate,
-): { ca: boolean; pathLength: number | undefined; critical: boolean } | undefined {
-  const extension = certificate.extensions.get(ExtensionOid.BASIC_CONSTRAINTS);
+export function basicConstraintsOf({
+  extensions,
+}: Extended): { ca: boolean; pathLength: number | undefined; critical: boolean } | undefined {
+  const extension = extensions.get(ExtensionOid.BASIC_CONSTRAINTS);
   if (extension === undefined) return undefined;
   const members = childrenOf(readDer(extension.value));
   const ca = members[0]?.tag === Tag.BOOLEAN;
@@ -41,15 +46,15 @@ export function basicConstraintsOf(
 }
 
 /** Bits of `KeyUsage`. The extension has to be there and critical. */
-export function keyUsageOf(certificate: Certificate): number {
-  const extension = certificate.extensions.get(ExtensionOid.KEY_USAGE);
+export function keyUsageOf({ extensions }: Extended): number {
+  const extension = extensions.get(ExtensionOid.KEY_USAGE);
   if (extension?.critical !== true) throw new X509ProfileError("key-usage", "there is no critical key usage");
   return namedBitsOf(readDer(extension.value));
 }
 
 /** Object identifiers of the purposes, or undefined where the extension is absent. */
-export function extendedKeyUsageOf(certificate: Certificate): string[] | undefined {
-  const extension = certificate.extensions.get(ExtensionOid.EXTENDED_KEY_USAGE);
+export function extendedKeyUsageOf({ extensions }: Extended): string[] | undefined {
+  const extension = extensions.get(ExtensionOid.EXTENDED_KEY_USAGE);
   return extension && childrenOf(readDer(extension.value)).map(oidOf);
 }
 
@@ -60,8 +65,8 @@ const URI_TAG = 0x86;
  * The one URI that the subject alternative name consists of, and nothing beside it; undefined where the extension is absent.
  * Text is latin1: no byte that SPIFFE forbids can hide in a decoding.
  */
-export function subjectUriOf(certificate: Certificate): { uri: string; critical: boolean } | undefined {
-  const extension = certificate.extensions.get(ExtensionOid.SUBJECT_ALTERNATIVE_NAME);
+export function subjectUriOf({ extensions }: Extended): { uri: string; critical: boolean } | undefined {
+  const extension = extensions.get(ExtensionOid.SUBJECT_ALTERNATIVE_NAME);
   if (extension === undefined) return undefined;
   const [name, ...rest] = childrenOf(readDer(extension.value));
   if (name?.tag !== URI_TAG || rest.length > 0) {
@@ -71,8 +76,8 @@ export function subjectUriOf(certificate: Certificate): { uri: string; critical:
 }
 
 /** Lower-case hexadecimal, or undefined where the extension is absent. */
-export function subjectKeyIdentifierOf(certificate: Certificate): string | undefined {
-  const extension = certificate.extensions.get(ExtensionOid.SUBJECT_KEY_IDENTIFIER);
+export function subjectKeyIdentifierOf({ extensions }: Extended): string | undefined {
+  const extension = extensions.get(ExtensionOid.SUBJECT_KEY_IDENTIFIER);
   return extension && expectTag(readDer(extension.value), Tag.OCTET_STRING).content.toString("hex");
 }
 
@@ -80,8 +85,8 @@ export function subjectKeyIdentifierOf(certificate: Certificate): string | undef
 const KEY_IDENTIFIER_TAG = 0x80;
 
 /** Lower-case hexadecimal, or undefined where the extension is absent or names the issuer in another way. */
-export function authorityKeyIdentifierOf(certificate: Certificate): string | undefined {
-  const extension = certificate.extensions.get(ExtensionOid.AUTHORITY_KEY_IDENTIFIER);
+export function authorityKeyIdentifierOf({ extensions }: Extended): string | undefined {
+  const extension = extensions.get(ExtensionOid.AUTHORITY_KEY_IDENTIFIER);
   const identifier = extension && childrenOf(readDer(extension.value))[0];
   return identifier?.tag === KEY_IDENTIFIER_TAG ? identifier.content.toString("hex") : undefined;
 }

@@ -2,6 +2,7 @@
  * Which public keys may be certified or may certify: EC on P-256 or P-384 (uncompressed points), RSA of 2048 to 8192 bits.
  * Looks at the encoding alone; that a point is on its curve is found when the key is first used.
  */
+import { hash } from "node:crypto";
 import { childrenOf, DerError, expectTag, integerOf, octetsOfBitString, oidOf, readDer, Tag } from "./der.ts";
 import type { DerNode } from "./der.ts";
 import { X509ProfileError } from "./error.ts";
@@ -55,4 +56,9 @@ export function checkPublicKey(spki: DerNode): { kind: KeyKind; keyBits: Buffer 
     default:
       return refuse("a key is neither EC nor RSA");
   }
+}
+
+/** Key identifier of a key: the first 160 bits of the SHA-256 of its bits (RFC 7093 2, method 1), 20 octets. */
+export function keyIdentifierOf(keyBits: Buffer): Buffer {
+  return hash("sha256", keyBits, "buffer").subarray(0, 20);
 }
