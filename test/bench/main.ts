@@ -39,10 +39,20 @@ function memoryOf(peers: readonly Peer[]): Map<string, string> {
   return new Map(proxies.map((proxy) => [proxy.name, (residentBytes(proxy.pid) / 1e6).toFixed(0)]));
 }
 
+/** Throws BenchError `bad-option` now rather than after minutes of measuring, if `path` cannot be written. */
+async function prepareFile(path: string): Promise<void> {
+  try {
+    await writeFile(path, "", { flag: "a" });
+  } catch (cause) {
+    throw new BenchError("bad-option", `--json: ${(cause as Error).message}`, { cause });
+  }
+}
+
 /** Resolves to the exit code. */
 async function bench(options: Options, signal: AbortSignal): Promise<number> {
   const before = machine();
   const used = await versions(options.peers);
+  if (options.json !== undefined) await prepareFile(options.json);
   if (options.profile !== undefined) await mkdir(options.profile, { recursive: true });
   await using temporary = await mkdtempDisposable(join(tmpdir(), "countersign-bench-"));
   await using processes = createProcesses(signal);

@@ -85,13 +85,13 @@ export function createProcesses(signal: AbortSignal): Processes {
         name,
         pid,
         ended: ended.signal,
-        async line(read) {
+        async line<T>(read: (line: string) => T | undefined): Promise<T> {
           const scope = new AbortController();
           const limit = AbortSignal.timeout(startMs);
-          const found = Promise.withResolvers<NonNullable<ReturnType<typeof read>>>();
+          const found = Promise.withResolvers<T>();
           const reader = (line: string) => {
             const value = read(line);
-            if (value !== undefined && value !== null) found.resolve(value);
+            if (value !== undefined) found.resolve(value);
           };
           readers.add(reader);
           try {

@@ -80,6 +80,8 @@ export async function startCountersignPair(site: Site, profile: string | undefin
       COUNTERSIGN_ADMIN: anyLoopbackPort,
       COUNTERSIGN_METRICS: anyLoopbackPort,
       COUNTERSIGN_HEALTH: anyLoopbackPort,
+      // At the end nobody waits for an answer any more, only idle connections are left.
+      COUNTERSIGN_DRAIN_SECONDS: "1",
       COUNTERSIGN_APP: `127.0.0.1:${site.appPort}`,
     };
     if (profile === undefined) return site.processes.start(name, join(root, "bin/countersign"), ["sidecar"], environment);
