@@ -1,0 +1,76 @@
+/** One request and its response on a connection. Hot path: every stream has the same shape, and nothing is made for it but this. */
+import type { Field } from "../../common/http/field.ts";
+
+/** Bits of `Http2Stream.state`. */
+export const StreamState = {
+  /** Our END_STREAM is in the output. */
+  LOCAL_ENDED: 1,
+  /** The peer's END_STREAM has come. */
+  REMOTE_ENDED: 2,
+  /** Reset by either side, or lost with its connection. */
+  RESET: 4,
+  /** Our final head is in the output. */
+  HEAD_SENT: 8,
+  /** The peer's final head has come. */
+  HEAD_RECEIVED: 16,
+  /** Our END_STREAM waits behind the queue. */
+  END_QUEUED: 32,
+  /** Stands in the connection's list of streams that could send. */
+  READY: 64,
+  /** The owner waits for `onWritable`. */
+  WAITING: 128,
+  /** The request is HEAD: its response has no body whatever it declares. */
+  HEAD_REQUEST: 256,
+  /** The request is CONNECT, with `:protocol` or without: a tunnel once accepted. */
+  CONNECT: 512,
+} as const;
+
+export interface Http2Stream {
+  readonly id: number;
+  /** The owner's; the codec never looks. */
+  data: unknown;
+
+  // What follows is the codec's.
+  state: number;
+  /** Bytes the peer still takes; negative after its SETTINGS lowered the window. */
+  sendWindow: number;
+  /** Bytes the peer may still send. */
+  receiveWindow: number;
+  /** Bytes received and not yet consumed. */
+  held: number;
+  /** Bytes consumed and not yet given back to the peer. */
+  credit: number;
+  /** Bytes of body that the declared content-length still asks for; -1 when none was declared. */
+  toReceive: number;
+  toSend: number;
+  /** Body that waits for the windows; `queueOffset` bytes of its first buffer are gone. */
+  queue: Buffer[];
+  queueOffset: number;
+  trailers: readonly Field[] | undefined;
+}
+
+/** Shared by all streams until they queue something. */
+export const emptyQueue: Buffer[] = [];
+
+export function createStream(id: number, state: number, sendWindow: number, receiveWindow: number): Http2Stream {
+  return {
+    id,
+    data: undefined,
+    state,
+    sendWindow,
+    receiveWindow,
+    held: 0,
+    credit: 0,
+    toReceive: -1,
+    toSend: -1,
+    queue: emptyQueue,
+    queueOffset: 0,
+    trailers: undefined,
+  };
+}
+
+/** Both sides ended it, or one reset it. */
+export function isClosed(stream: Http2Stream): boolean {
+  const ended = StreamState.LOCAL_ENDED | StreamState.REMOTE_ENDED;
+  return (stream.state & StreamState.RESET) !== 0 || (stream.state & ended) === ended;
+}
