@@ -6,6 +6,7 @@ import { FieldKind, type Field } from "../../common/http/field.ts";
 import { Http1Error } from "./error.ts";
 import { readHeaderBlock } from "./header-block.ts";
 import type { Http1Limits } from "./limits.ts";
+import { lineIndex } from "./line-index.ts";
 import { createSectionReader } from "./section-reader.ts";
 
 export interface ChunkedReader {
@@ -89,7 +90,7 @@ const DATA_LF = 5;
 const TRAILERS = 6;
 
 export function createChunkedReader(limits: Http1Limits): ChunkedReader {
-  const section = createSectionReader(limits.maxHeadBytes);
+  const section = createSectionReader(limits.maxHeadBytes, limits.maxHeaders);
   let state = SIZE;
   let size = 0;
   let sizeDigits = 0;
@@ -143,8 +144,8 @@ export function createChunkedReader(limits: Http1Limits): ChunkedReader {
   function readTrailers(chunk: Buffer, from: number, to: number): number {
     const position = section.read(chunk, from, to);
     if (!section.whole) return position;
-    if (section.to - section.from > 2) {
-      const block = readHeaderBlock(section.buffer, section.from, section.to, limits.maxHeaders);
+    if (lineIndex.count > 0) {
+      const block = readHeaderBlock(section, 0);
       if (block.host !== "") throw new Http1Error("bad-trailer", "host in a trailer");
       for (const field of block.fields) {
         if (isForbiddenTrailer(field)) throw new Http1Error("bad-trailer", `${field.name} in a trailer`);

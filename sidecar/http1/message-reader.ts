@@ -9,7 +9,8 @@ import type { Field } from "../../common/http/field.ts";
 import { createChunkedReader, type ChunkedReader } from "./chunked.ts";
 import { Http1Error } from "./error.ts";
 import type { Http1Limits } from "./limits.ts";
-import { createSectionReader } from "./section-reader.ts";
+import { lineIndex } from "./line-index.ts";
+import { createSectionReader, type Section } from "./section-reader.ts";
 
 /** How a body ends, where `framing` is not its length. */
 export const CHUNKED = -1;
@@ -22,10 +23,8 @@ export const SWITCHED = -4;
 export interface MessageRole {
   /** Bytes behind a message are the next one, to be kept; otherwise they are an error. */
   readonly pipelined: boolean;
-  /** Reads `chunk[from, to)` if it is one whole head of a kind seen before; false when it must be looked at closely. */
-  glance(chunk: Buffer, from: number, to: number): boolean;
-  /** Reads the whole head `buffer[from, to)`. Throws Http1Error. */
-  parse(buffer: Buffer, from: number, to: number): void;
+  /** Reads a whole head, which was indexed last. Throws Http1Error. */
+  parse(section: Section): void;
   /** Length of the body that follows the head just read, or how it ends. */
   framing(): number;
   /** Hands over the head just read. */
@@ -59,7 +58,7 @@ const noFields: readonly Field[] = [];
 const noBytes: Buffer = Buffer.alloc(0);
 
 export function createMessageReader(role: MessageRole, limits: Http1Limits, stopped: boolean): MessageReader {
-  const head = createSectionReader(limits.maxHeadBytes);
+  const head = createSectionReader(limits.maxHeadBytes, limits.maxHeaders + 1);
   let chunked: ChunkedReader | undefined;
   let state = stopped ? STOPPED : HEAD;
   /** Bytes of a body still to come. */
@@ -130,23 +129,18 @@ export function createMessageReader(role: MessageRole, limits: Http1Limits, stop
   }
 
   function readHead(): void {
-    if (!head.partial && role.glance(current, position, limit)) {
-      position = limit;
-      emptyLineSeen = false;
-      deliver();
-      return;
-    }
     try {
       position = head.read(current, position, limit);
       if (!head.whole) return;
-      if (role.pipelined && head.to - head.from === 2 && !emptyLineSeen) {
+      if (role.pipelined && lineIndex.count === 0 && !emptyLineSeen) {
         // RFC 9112 2.2: an empty line before a request is ignored, for clients that end a body with one too many.
         emptyLineSeen = true;
         head.reset();
         return;
       }
       emptyLineSeen = false;
-      role.parse(head.buffer, head.from, head.to);
+      if (lineIndex.count === 0) throw new Http1Error("bad-request-line", "an empty line in place of a message");
+      role.parse(head);
       head.reset();
     } catch (error) {
       failWith(error);

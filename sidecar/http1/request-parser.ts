@@ -9,11 +9,11 @@
 import type { Field } from "../../common/http/field.ts";
 import type { RequestHead } from "../../common/http/message.ts";
 import { Http1Error } from "./error.ts";
-import { readHeaderBlock, recallHeaderBlock, type HeaderBlock } from "./header-block.ts";
-import { latin1 } from "./latin1.ts";
+import { readHeaderBlock, type HeaderBlock } from "./header-block.ts";
 import { defaultLimits, type Http1Limits } from "./limits.ts";
+import { lineIndex } from "./line-index.ts";
 import { CHUNKED, createMessageReader, type MessageRole } from "./message-reader.ts";
-import { createRequestLineReader, explainRequestLine } from "./request-line.ts";
+import { readRequestLine, type RequestLine } from "./request-line.ts";
 import { readSpecialTarget } from "./request-target.ts";
 
 export interface RequestHandler {
@@ -52,11 +52,7 @@ export interface RequestParser {
   readonly version: 0 | 1;
 }
 
-const LF = 0x0a;
-const SLASH = 0x2f;
-const longestGlance = 4096;
-
-function checkBlock(block: HeaderBlock, method: string, version: 0 | 1, limits: Http1Limits): void {
+function checkBlock(block: HeaderBlock, { method, version }: RequestLine, limits: Http1Limits): void {
   if (version === 0 && block.chunked) {
     throw new Http1Error("bad-transfer-encoding", "transfer-encoding in HTTP/1.0");
   }
@@ -73,18 +69,17 @@ function checkBlock(block: HeaderBlock, method: string, version: 0 | 1, limits: 
 }
 
 export function createRequestParser(handler: RequestHandler, limits: Http1Limits = defaultLimits): RequestParser {
-  const line = createRequestLineReader();
   let head: RequestHead;
   let framing = 0;
 
-  function accept(block: HeaderBlock): void {
+  function accept(line: RequestLine, block: HeaderBlock): void {
+    checkBlock(block, line, limits);
     const { method, version } = line;
-    checkBlock(block, method, version, limits);
     framing = block.chunked ? CHUNKED : Math.max(0, block.contentLength);
     let target = line.target;
     let authority = block.host;
     let scheme = "";
-    if (target.charCodeAt(0) !== SLASH || method === "CONNECT") {
+    if (!line.originForm) {
       const special = readSpecialTarget(method, target, authority);
       target = special.target;
       scheme = special.scheme;
@@ -107,24 +102,10 @@ export function createRequestParser(handler: RequestHandler, limits: Http1Limits
 
   const role: MessageRole = {
     pipelined: true,
-    glance(chunk, from, to) {
-      // A request without a body mostly ends where the bytes end; a known block proves that it does.
-      if (chunk[to - 1] !== LF || chunk[to - 3] !== LF || to - from > longestGlance) return false;
-      const lineEnd = line.read(chunk, from, to);
-      if (lineEnd === -1) return false;
-      const block = recallHeaderBlock(latin1(chunk, lineEnd, to));
-      if (block === undefined || block.count > limits.maxHeaders || to - from > limits.maxHeadBytes) return false;
-      const canFail = block.chunked || block.expect !== "" || block.host === "";
-      if (canFail || block.contentLength > 0 || line.method === "CONNECT" || line.target.charCodeAt(0) !== SLASH) {
-        return false;
-      }
-      accept(block);
-      return true;
-    },
-    parse(buffer, from, to) {
-      const lineEnd = line.read(buffer, from, to);
-      if (lineEnd === -1) throw explainRequestLine(buffer, from, to);
-      accept(readHeaderBlock(buffer, lineEnd, to, limits.maxHeaders));
+    parse(section) {
+      const lineEnd = section.from + (lineIndex.ends[0] as number);
+      const line = readRequestLine(section.buffer, section.from, lineEnd, lineIndex.hashes[0] as number);
+      accept(line, readHeaderBlock(section, 1));
     },
     framing: () => framing,
     deliver: () => handler.onRequest(head),

@@ -7,11 +7,11 @@
 import type { Field } from "../../common/http/field.ts";
 import type { ResponseHead } from "../../common/http/message.ts";
 import { Http1Error } from "./error.ts";
-import { readHeaderBlock, recallHeaderBlock, type HeaderBlock } from "./header-block.ts";
-import { latin1 } from "./latin1.ts";
+import { readHeaderBlock, type HeaderBlock } from "./header-block.ts";
 import { defaultLimits, type Http1Limits } from "./limits.ts";
+import { lineIndex } from "./line-index.ts";
 import { CHUNKED, createMessageReader, INFORMATIONAL, SWITCHED, UNTIL_CLOSE, type MessageRole } from "./message-reader.ts";
-import { createStatusLineReader, explainStatusLine } from "./status-line.ts";
+import { readStatusLine, type StatusLine } from "./status-line.ts";
 
 export interface ResponseHandler {
   /**
@@ -48,9 +48,6 @@ export interface ResponseParser {
   readonly version: 0 | 1;
 }
 
-const LF = 0x0a;
-const longestGlance = 4096;
-
 const emptyBodied = (status: number): boolean => status < 200 || status === 204 || status === 304;
 
 function asResponse(error: Http1Error): Http1Error {
@@ -58,7 +55,6 @@ function asResponse(error: Http1Error): Http1Error {
 }
 
 export function createResponseParser(handler: ResponseHandler, limits: Http1Limits = defaultLimits): ResponseParser {
-  const line = createStatusLineReader();
   let method = "";
   let offered = false;
   let awaiting = false;
@@ -66,8 +62,7 @@ export function createResponseParser(handler: ResponseHandler, limits: Http1Limi
   let head: ResponseHead;
   let framing = 0;
 
-  function framingOf(block: HeaderBlock): number {
-    const { status, version } = line;
+  function framingOf({ status, version }: StatusLine, block: HeaderBlock): number {
     if (block.chunked && version === 0) {
       throw new Http1Error("bad-transfer-encoding", "transfer-encoding in HTTP/1.0");
     }
@@ -89,8 +84,8 @@ export function createResponseParser(handler: ResponseHandler, limits: Http1Limi
     return block.contentLength === -1 ? UNTIL_CLOSE : block.contentLength;
   }
 
-  function accept(block: HeaderBlock): void {
-    framing = framingOf(block);
+  function accept(line: StatusLine, block: HeaderBlock): void {
+    framing = framingOf(line, block);
     const { status, version } = line;
     parser.version = version;
     parser.keepAlive = framing !== UNTIL_CLOSE && !block.close && (version === 1 || block.keepAlive);
@@ -105,21 +100,10 @@ export function createResponseParser(handler: ResponseHandler, limits: Http1Limi
 
   const role: MessageRole = {
     pipelined: false,
-    glance(chunk, from, to) {
-      if (chunk[to - 1] !== LF || chunk[to - 3] !== LF || to - from > longestGlance) return false;
-      const lineEnd = line.read(chunk, from, to);
-      if (lineEnd === -1 || line.status < 200) return false;
-      const block = recallHeaderBlock(latin1(chunk, lineEnd, to));
-      if (block === undefined || block.count > limits.maxHeaders || to - from > limits.maxHeadBytes) return false;
-      if (method === "CONNECT" || line.status === 204 || line.version === 0) return false;
-      if (block.contentLength > limits.maxBodyBytes) return false;
-      accept(block);
-      return true;
-    },
-    parse(buffer, from, to) {
-      const lineEnd = line.read(buffer, from, to);
-      if (lineEnd === -1) throw explainStatusLine(buffer, from, to);
-      accept(readHeaderBlock(buffer, lineEnd, to, limits.maxHeaders));
+    parse(section) {
+      const lineEnd = section.from + (lineIndex.ends[0] as number);
+      const line = readStatusLine(section.buffer, section.from, lineEnd, lineIndex.hashes[0] as number);
+      accept(line, readHeaderBlock(section, 1));
     },
     framing: () => framing,
     deliver() {

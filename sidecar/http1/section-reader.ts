@@ -1,17 +1,22 @@
 /**
- * Finds the end of a section of lines (a head, or trailers): the first empty line. Refuses what is not a line of HTTP
- * at the first byte that shows it: LF without CR, CR without LF, other control bytes.
+ * Gathers a section of lines (a head, or trailers) up to its empty line. Refuses what is not a line of HTTP at the first
+ * byte that shows it.
  *
  * Hot path. A section that arrives whole is left where it is; one that is cut is gathered in a buffer of its own, whose
- * size the limit bounds, and every byte is looked at once however small the pieces are.
+ * size the limit bounds, and searched once however small the pieces are.
  */
 import { Http1Error } from "./error.ts";
+import { controlByte, indexLines, reserveLines, tooManyLines } from "./line-index.ts";
 
-export interface SectionReader {
-  /** Where the section is once it is whole; valid until the next call. */
+export interface Section {
   readonly buffer: Buffer;
   readonly from: number;
+  /** Behind the empty line. */
   readonly to: number;
+}
+
+export interface SectionReader extends Section {
+  /** Now `buffer`, `from`, `to` and the line index are those of the section, until the next call of anything here. */
   readonly whole: boolean;
   /** Bytes are kept that are not a whole section. */
   readonly partial: boolean;
@@ -27,33 +32,14 @@ const TAB = 0x09;
 const SPACE = 0x20;
 const empty: Buffer = Buffer.alloc(0);
 
-export function createSectionReader(maxBytes: number): SectionReader {
+export function createSectionReader(maxBytes: number, maxLines: number): SectionReader {
+  reserveLines(maxLines);
   let kept = empty;
   let keptLength = 0;
-  /** Where to look on, and where the line that this is in began. */
+  /** Where to look on in `kept`, where the line began that this is in, and how many lines were before it. */
   let scanned = 0;
   let lineStart = 0;
-
-  /** The position behind the empty line in `buffer[.., to)`, or -1. */
-  function scan(buffer: Buffer, to: number): number {
-    let position = scanned;
-    let start = lineStart;
-    for (; position < to; position++) {
-      const byte = buffer[position] as number;
-      if (byte >= SPACE || byte === TAB) continue;
-      if (byte !== CR) {
-        throw byte === LF ? new Http1Error("bad-line-end", "LF without CR") : new Http1Error("bad-header", "control byte in a head");
-      }
-      if (position + 1 === to) break;
-      if (buffer[position + 1] !== LF) throw new Http1Error("bad-line-end", "CR without LF");
-      if (position === start) return position + 2;
-      position++;
-      start = position + 1;
-    }
-    scanned = position;
-    lineStart = start;
-    return -1;
-  }
+  let lines = 0;
 
   function keep(chunk: Buffer, from: number, to: number): void {
     const needed = keptLength + to - from;
@@ -66,45 +52,59 @@ export function createSectionReader(maxBytes: number): SectionReader {
     keptLength = needed;
   }
 
+  /** Whether `kept` has the empty line: what `indexLines` would say, without looking at old bytes again. */
+  function findEnd(): boolean {
+    while (scanned < keptLength) {
+      const byte = kept[scanned] as number;
+      if (byte >= SPACE || byte === TAB) {
+        scanned++;
+        continue;
+      }
+      if (byte !== CR) throw controlByte(byte);
+      if (scanned + 1 === keptLength) return false;
+      if (kept[scanned + 1] !== LF) throw new Http1Error("bad-line-end", "CR without LF");
+      if (scanned === lineStart) return true;
+      if (lines++ === maxLines) throw tooManyLines();
+      scanned += 2;
+      lineStart = scanned;
+    }
+    return false;
+  }
+
   function tooLarge(): Http1Error {
     return new Http1Error("head-too-large", `no end of the head within ${maxBytes} bytes`);
   }
 
-  function found(buffer: Buffer, from: number, to: number): void {
+  function found(buffer: Buffer, from: number, to: number): number {
     reader.buffer = buffer;
     reader.from = from;
     reader.to = to;
     reader.whole = true;
     reader.partial = false;
+    return to;
   }
 
   function readWhole(chunk: Buffer, from: number, to: number): number {
     const until = Math.min(to, from + maxBytes);
-    scanned = lineStart = from;
-    const end = scan(chunk, until);
-    if (end !== -1) {
-      found(chunk, from, end);
-      return end;
-    }
+    const end = indexLines(chunk, from, until, maxLines);
+    if (end !== -1) return found(chunk, from, end);
     if (until - from === maxBytes) throw tooLarge();
-    keep(chunk, from, to);
-    scanned -= from;
-    lineStart -= from;
+    keep(chunk, from, until);
+    findEnd();
     reader.partial = true;
-    return to;
+    return until;
   }
 
   function readMore(chunk: Buffer, from: number, to: number): number {
     const before = keptLength;
     const until = Math.min(to, from + maxBytes - before);
     keep(chunk, from, until);
-    const end = scan(kept, keptLength);
-    if (end !== -1) {
-      found(kept, 0, end);
-      return from + end - before;
+    if (findEnd()) {
+      found(kept, 0, indexLines(kept, 0, keptLength, maxLines));
+      return from + reader.to - before;
     }
     if (keptLength === maxBytes) throw tooLarge();
-    return to;
+    return until;
   }
 
   const reader = {
@@ -118,7 +118,7 @@ export function createSectionReader(maxBytes: number): SectionReader {
     },
     reset(): void {
       kept = empty;
-      keptLength = 0;
+      keptLength = scanned = lineStart = lines = 0;
       reader.buffer = empty;
       reader.whole = false;
       reader.partial = false;
