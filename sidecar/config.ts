@@ -1,0 +1,59 @@
+/**
+ * What a sidecar is told from outside: a pure function of the environment. Everything else comes from the control plane.
+ * Ports default to Istio's; port 0 lets the kernel choose, and the `ready` line says what it chose.
+ */
+import {
+  address,
+  addressFromString,
+  integer,
+  oneOf,
+  optional,
+  pattern,
+  readEnvironment,
+  secret,
+  text,
+  withDefault,
+  type Address,
+  type Environment,
+} from "../common/runtime/environment.ts";
+import { logLevels } from "../common/runtime/logger.ts";
+
+function listen(name: string, standard: string) {
+  const value = addressFromString(standard);
+  if (!value) throw new TypeError(`${standard} is not an address`);
+  return withDefault(address(name), value);
+}
+
+const variables = {
+  trustDomain: pattern("COUNTERSIGN_TRUST_DOMAIN", "a trust domain such as prod.example", /^[a-z0-9._-]{1,255}$/),
+  controlPlane: address("COUNTERSIGN_CONTROL_PLANE"),
+  /** PEM file of the roots that may vouch for the control plane. */
+  trustBundle: text("COUNTERSIGN_TRUST_BUNDLE", "the path of the trust bundle, a PEM file"),
+  joinToken: secret("COUNTERSIGN_JOIN_TOKEN", "the join token of this workload"),
+  outbound: listen("COUNTERSIGN_OUTBOUND", "127.0.0.1:15001"),
+  inbound: listen("COUNTERSIGN_INBOUND", "0.0.0.0:15006"),
+  /** As peers reach the inbound listener; by default as it is bound. */
+  advertise: optional(address("COUNTERSIGN_ADVERTISE")),
+  admin: listen("COUNTERSIGN_ADMIN", "127.0.0.1:15000"),
+  metrics: listen("COUNTERSIGN_METRICS", "0.0.0.0:15020"),
+  health: listen("COUNTERSIGN_HEALTH", "0.0.0.0:15021"),
+  /** Where the application listens, instead of 127.0.0.1 and its service's target port. */
+  app: optional(address("COUNTERSIGN_APP")),
+  /** Shows as the role session's name in every decision. */
+  sessionName: optional(pattern("COUNTERSIGN_SESSION_NAME", "2 to 64 of A-Z a-z 0-9 _ + = , . @ -", /^[\w+=,.@-]{2,64}$/)),
+  logLevel: withDefault(oneOf("COUNTERSIGN_LOG_LEVEL", logLevels), "info"),
+  drainSeconds: withDefault(integer("COUNTERSIGN_DRAIN_SECONDS", { minimum: 0, maximum: 3600 }), 20),
+};
+
+export type SidecarConfig = ReturnType<typeof readSidecarConfig>;
+
+/** Throws one ConfigError with every problem. */
+export function readSidecarConfig(environment: Environment) {
+  const config = readEnvironment(environment, variables);
+  return { ...config, advertise: config.advertise ?? defaultAdvertise(config.inbound) };
+}
+
+/** A wildcard address is nothing that a peer could connect to. */
+function defaultAdvertise(inbound: Address): Address | undefined {
+  return inbound.host === "0.0.0.0" || inbound.host === "::" ? undefined : { host: inbound.host, port: 0 };
+}

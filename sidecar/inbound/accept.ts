@@ -1,0 +1,172 @@
+/**
+ * Step one of an inbound call: the mesh's side of the connection. TLS 1.3 with a client certificate that proves a SPIFFE id,
+ * and an application protocol agreed on by ALPN; whatever lacks one of these is closed before a request can be made, and
+ * counted with the reason.
+ */
+import type { Server } from "node:net";
+import { createServer, type TLSSocket } from "node:tls";
+import { identityOf } from "../../common/spiffe/id.ts";
+import { X509ProfileError } from "../../common/x509/error.ts";
+import type { LeafCertificate } from "../../common/x509/svid-profile.ts";
+import { untilClosed } from "../../common/runtime/listen.ts";
+import type { Logger } from "../../common/runtime/logger.ts";
+import { secureContextOptions, type Identity } from "../tls/profile.ts";
+import { isRevoked, type IdentityRevocations } from "../tls/peer.ts";
+import { serveHttp1, type FrontConnection, type FrontOptions } from "./http1-front.ts";
+import { serveHttp2 } from "./http2-front.ts";
+import type { InboundMetrics } from "./metrics.ts";
+import type { Peer } from "./peer.ts";
+
+export interface InboundListener {
+  readonly server: Server;
+  /** New connections are made with it; open ones live on until they are drained or their peer's certificate ends. */
+  useIdentity(identity: Identity): void;
+  /** Closes what belongs to an identity that is not to be believed any more. */
+  enforce(revocations: IdentityRevocations): void;
+  /** No new connections or requests; those under way are answered. */
+  drain(deadlineMs: number): void;
+  destroy(): void;
+  /** Resolves when every connection has ended, or after the deadline. */
+  idle(deadlineMs: number): Promise<void>;
+}
+
+export interface InboundListenerOptions extends FrontOptions {
+  readonly identity: Identity;
+  /** Throws X509ProfileError. */
+  readonly verify: (socket: TLSSocket) => LeafCertificate;
+  readonly metrics: InboundMetrics;
+  readonly now: () => number;
+  readonly log: Logger;
+}
+
+interface Open {
+  readonly front: FrontConnection;
+  readonly leaf: LeafCertificate;
+}
+
+const handshakeTimeoutMs = 10_000;
+const maxTimerMs = 2 ** 31 - 1;
+
+export function createInboundListener(options: InboundListenerOptions): InboundListener {
+  const { metrics, log } = options;
+  const open = new Set<Open>();
+
+  const server = createServer({
+    ...secureContextOptions(options.identity),
+    requestCert: true,
+    rejectUnauthorized: true,
+    ALPNProtocols: ["h2", "http/1.1"],
+    handshakeTimeout: handshakeTimeoutMs,
+    noDelay: true,
+  });
+
+  server.on("tlsClientError", (error: Error & { code?: string }, socket) => {
+    const reason = handshakeReason(error.code ?? "");
+    metrics.connectionRefused(reason);
+    log.info({ reason, from: socket.remoteAddress, detail: error.message }, "connection refused");
+  });
+
+  server.on("secureConnection", (socket: TLSSocket) => {
+    const refuse = (reason: string, detail: string) => {
+      metrics.connectionRefused(reason);
+      log.info({ reason, from: socket.remoteAddress, detail }, "connection refused");
+      socket.destroy();
+    };
+    // An error ends in `close`, which says all that matters.
+    socket.on("error", () => undefined);
+    const protocol = socket.alpnProtocol;
+    if (protocol !== "h2" && protocol !== "http/1.1") {
+      refuse("no-alpn", "the client agreed on no application protocol");
+      return;
+    }
+    let leaf: LeafCertificate;
+    try {
+      leaf = options.verify(socket);
+    } catch (error) {
+      refuse(error instanceof X509ProfileError ? error.code : "unreadable", String(error));
+      return;
+    }
+    const peer = peerOf(socket, leaf);
+    const front = protocol === "h2" ? serveHttp2(socket, peer, options) : serveHttp1(socket, peer, options);
+    const entry: Open = { front, leaf };
+    open.add(entry);
+    metrics.connections.set(open.size);
+    // A connection proves its peer no longer than the certificate does.
+    const expiry = setTimeout(() => front.destroy(), Math.min(maxTimerMs, Math.max(0, leaf.notAfter * 1000 - options.now())));
+    expiry.unref();
+    socket.once("close", () => {
+      clearTimeout(expiry);
+      open.delete(entry);
+      metrics.connections.set(open.size);
+    });
+  });
+
+  return {
+    server,
+    useIdentity(identity) {
+      server.setSecureContext(secureContextOptions(identity));
+    },
+    enforce(revocations) {
+      for (const { front, leaf } of open) {
+        if (!isRevoked(revocations, leaf)) continue;
+        metrics.connectionRefused("revoked");
+        log.warn({ peer: leaf.spiffeId, reason: "revoked" }, "connection closed");
+        front.destroy();
+      }
+    },
+    drain(deadlineMs) {
+      server.close();
+      for (const { front } of open) front.drain(deadlineMs);
+    },
+    destroy() {
+      for (const { front } of open) front.destroy();
+    },
+    idle: (deadlineMs) => untilClosed(server, deadlineMs),
+  };
+}
+
+function peerOf(socket: TLSSocket, leaf: LeafCertificate): Peer {
+  const identity = identityOf(leaf.spiffeId);
+  const serverName = socket.servername;
+  return {
+    spiffeId: leaf.spiffeId,
+    trustDomain: identity.trustDomain,
+    namespace: identity.kind === "workload" ? identity.namespace : "",
+    address: (socket.remoteAddress ?? "").replace(/^::ffff:/, ""),
+    serverName: typeof serverName === "string" ? serverName.toLowerCase() : "",
+  };
+}
+
+/** OpenSSL's words for what clients do wrong, as a closed list of ours: what a peer sends must not become a label. */
+function handshakeReason(code: string): string {
+  switch (code) {
+    case "ERR_SSL_HTTP_REQUEST":
+    case "ERR_SSL_WRONG_VERSION_NUMBER":
+    case "ERR_SSL_PACKET_LENGTH_TOO_LONG":
+      return "plaintext";
+    case "ERR_SSL_UNSUPPORTED_PROTOCOL":
+    case "ERR_SSL_VERSION_TOO_LOW":
+      return "tls-version";
+    case "ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE":
+      return "no-client-certificate";
+    case "ERR_SSL_NO_APPLICATION_PROTOCOL":
+    case "ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL":
+      return "no-alpn";
+    case "ERR_TLS_HANDSHAKE_TIMEOUT":
+      return "handshake-timeout";
+    case "ECONNRESET":
+      return "reset";
+    case "CERT_HAS_EXPIRED":
+      return "expired";
+    case "CERT_NOT_YET_VALID":
+      return "not-yet-valid";
+    case "UNABLE_TO_GET_ISSUER_CERT":
+    case "UNABLE_TO_GET_ISSUER_CERT_LOCALLY":
+    case "UNABLE_TO_VERIFY_LEAF_SIGNATURE":
+    case "SELF_SIGNED_CERT_IN_CHAIN":
+    case "DEPTH_ZERO_SELF_SIGNED_CERT":
+      return "unknown-issuer";
+    default:
+      return "handshake";
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * Step three of an inbound call: may this caller do this? The request becomes an action on a resource by the service's
+ * operations, and the policies decide. What comes out of an allow is a `Permit`, and forwarding cannot be called without
+ * one; there is no other way to make one.
+ */
+import { evaluate } from "../../common/policy/evaluate.ts";
+import type { Decision } from "../../common/policy/decision.ts";
+import type { RequestContext } from "../../common/policy/request-context.ts";
+import type { Caller } from "./caller.ts";
+import type { Exchange } from "./exchange.ts";
+import type { Reason } from "../reason.ts";
+import type { ServedService } from "./served.ts";
+
+declare const permitBrand: unique symbol;
+
+/** That a decision lets this exchange pass. */
+export interface Permit {
+  readonly [permitBrand]: true;
+  readonly exchange: Exchange;
+  readonly service: ServedService;
+  readonly caller: Caller;
+  readonly authorization: Authorization;
+}
+
+/** What was asked and what was decided. */
+export interface Authorization {
+  readonly action: string;
+  readonly resource: string;
+  readonly decision: Decision | undefined;
+  /** Why a request is, or in audit mode would have been, refused; undefined for a plain allow. */
+  readonly denied: Reason | undefined;
+}
+
+export type AuthorizationOutcome = { readonly permit: Permit } | { readonly permit: undefined; readonly authorization: Authorization };
+
+/** Evaluates the policies of `caller` and `service` for the exchange; `context` must be bound to it. */
+export function authorize(
+  exchange: Exchange,
+  service: ServedService,
+  caller: Caller,
+  context: RequestContext,
+  trustDomain: string,
+): AuthorizationOutcome {
+  const authorization = decide(exchange, service, caller, context, trustDomain);
+  if (authorization.denied !== undefined && service.enforce) return { permit: undefined, authorization };
+  return { permit: { exchange, service, caller, authorization } as Permit };
+}
+
+function decide(exchange: Exchange, service: ServedService, caller: Caller, context: RequestContext, trustDomain: string): Authorization {
+  const operation = service.operations.match(exchange.head.method, exchange.path);
+  if (!operation) {
+    const action = `${service.name}:${exchange.head.method}`;
+    return { action, resource: service.arnPrefix + exchange.path, decision: undefined, denied: "undeclared-operation" };
+  }
+  const { action } = operation;
+  const resource = service.arnPrefix + operation.resource;
+  const decision = evaluate({ action, resource, principal: caller.principal, context }, caller.policies, trustDomain);
+  return { action, resource, decision, denied: decision.decision === "allow" ? undefined : denialOf(decision) };
+}
+
+function denialOf({ reason }: Decision): Reason {
+  if (reason === "identity-policy" || reason === "resource-policy" || reason === "both-policies") {
+    throw new TypeError(`a denial for the reason ${reason}`);
+  }
+  return reason;
+}

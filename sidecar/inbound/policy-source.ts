@@ -1,0 +1,19 @@
+/** Policy documents as they come over the wire: JSON text that the control plane has checked, and that is checked again. */
+import type { PolicyMode, PolicySource } from "../../common/policy/compile.ts";
+import { policyFromJson, type PolicyKind } from "../../common/policy/document.ts";
+import { PolicyError } from "../../common/policy/error.ts";
+
+/** Only the word `audit` takes the teeth out of a policy. */
+export function modeFromString(mode: string): PolicyMode {
+  return mode === "audit" ? "audit" : "enforce";
+}
+
+/** A text that is no policy becomes a source that denies whatever it applies to: a policy is never skipped. */
+export function policySourceFromJson(name: string, text: string, kind: PolicyKind, mode: PolicyMode): PolicySource {
+  try {
+    return { name, document: policyFromJson(text, kind), mode };
+  } catch (error) {
+    if (!(error instanceof PolicyError)) throw error;
+    return { name, document: error, mode };
+  }
+}

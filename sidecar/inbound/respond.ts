@@ -1,0 +1,114 @@
+/**
+ * The only place that turns a refusal into an answer. The caller learns the reason code and a decision id; the statement
+ * that matched and the detail go to the log and the decisions that an operator can read.
+ */
+import { createField, type Field } from "../../common/http/field.ts";
+import type { Logger } from "../../common/runtime/logger.ts";
+import { createDecisionId, type DecisionRecord, type Decisions } from "./decisions.ts";
+import type { Exchange } from "./exchange.ts";
+import type { InboundMetrics } from "./metrics.ts";
+import type { Peer } from "./peer.ts";
+import { reasonStatus, type Refusal } from "../reason.ts";
+
+export interface Responder {
+  /** Answers with the refusal and records it. Nothing happens when the exchange is over. */
+  refuse(exchange: Exchange, refusal: Refusal): void;
+  /** Counts a request that was not one; the front answers it with the error's own status. */
+  malformed(peer: Peer, error: Error): void;
+  /** The application's answer has been sent whole: counts it, and records it when it is sampled. */
+  completed(exchange: Exchange): void;
+}
+
+export interface ResponderOptions {
+  readonly decisions: Decisions;
+  readonly metrics: InboundMetrics;
+  readonly sample: () => number;
+  readonly revision: () => number;
+  readonly now: () => number;
+  readonly random: () => number;
+  readonly log: Logger;
+}
+
+const jsonType = createField("content-type", "application/json");
+const noStore = createField("cache-control", "no-store");
+
+export function createResponder(options: ResponderOptions): Responder {
+  const { decisions, metrics } = options;
+
+  function record(exchange: Exchange, id: string, outcome: DecisionRecord["decision"], reason: string, detail: string): void {
+    const { authorization, authentication, service, head } = exchange;
+    const finished = performance.now();
+    const application = exchange.respondedAt > 0 ? exchange.respondedAt - exchange.forwardedAt : 0;
+    decisions.add({
+      id,
+      at: options.now(),
+      decision: outcome,
+      reason,
+      detail,
+      service: service?.scope ?? "",
+      method: head.method,
+      path: exchange.path || head.target,
+      action: authorization?.action ?? "",
+      resource: authorization?.resource ?? "",
+      principal: exchange.caller?.sessionArn ?? "",
+      peer: exchange.peer.spiffeId,
+      statement: authorization?.decision?.statement,
+      evaluated: authorization?.decision?.evaluated ?? 0,
+      policyRevision: options.revision(),
+      sequence: authentication?.sequence ?? "",
+      status: exchange.status,
+      applicationMicros: Math.round(application * 1000),
+      sidecarMicros: Math.round((finished - exchange.startedAt - application) * 1000),
+    });
+  }
+
+  return {
+    refuse(exchange, refusal) {
+      if (exchange.done) return;
+      const { reason } = refusal;
+      const status = reasonStatus[reason];
+      exchange.status = status;
+      metrics.refused(exchange, reason, status);
+      const id = createDecisionId();
+      record(exchange, id, "deny", reason, refusal.detail ?? "");
+      if (exchange.answered) {
+        // Too late for a status: a cut answer must not look like a whole one.
+        exchange.front.abort(exchange);
+        exchange.done = true;
+        return;
+      }
+      exchange.answered = true;
+      const body = Buffer.from(`${JSON.stringify({ reason, decision: id })}\n`);
+      const fields: Field[] = [
+        createField("x-countersign-reason", reason),
+        createField("x-countersign-decision", id),
+        // Callers whose clock is off correct themselves by it.
+        createField("date", new Date(options.now()).toUTCString()),
+        jsonType,
+        noStore,
+        createField("content-length", String(body.length)),
+      ];
+      const bodiless = exchange.head.method === "HEAD";
+      exchange.front.sendHead(exchange, status, fields, bodiless ? 0 : body.length, bodiless);
+      if (!bodiless) exchange.front.sendData(exchange, body, true);
+      exchange.done = true;
+    },
+
+    malformed(peer, error) {
+      metrics.connectionRefused("malformed");
+      options.log.info({ peer: peer.spiffeId, reason: "malformed", detail: error.message }, "malformed request");
+    },
+
+    completed(exchange) {
+      exchange.done = true;
+      metrics.completed(exchange);
+      const { authorization, service } = exchange;
+      const wouldDeny = authorization?.denied ?? authorization?.decision?.wouldDeny?.reason;
+      if (wouldDeny !== undefined) {
+        record(exchange, createDecisionId(), "would-deny", wouldDeny, "");
+      } else if (service?.tier.recordAll || options.random() < options.sample()) {
+        record(exchange, createDecisionId(), "allow", authorization?.decision?.reason ?? "", "");
+      }
+    },
+  };
+}

@@ -1,0 +1,117 @@
+/**
+ * What this sidecar answers for, compiled from a snapshot: services by host name and by credential scope, roles by ARN.
+ * Immutable; a new snapshot makes a new one. What did not change is taken over, so that a policy edit recompiles one policy.
+ */
+import { compilePolicies, type CompiledPolicies } from "../../common/policy/compile.ts";
+import { createOperationRouter, type OperationRouter } from "../../common/policy/operations.ts";
+import type { RolePermissions, ServedService as ServedServiceMessage, Snapshot } from "../../common/gen/mesh/v1/mesh.ts";
+import type { Address } from "../../common/runtime/environment.ts";
+import { modeFromString, policySourceFromJson } from "./policy-source.ts";
+import { tierFromString, type Tier } from "./tier.ts";
+
+export interface ServedService {
+  /** `<name>.<namespace>`, the service of credential scopes. */
+  readonly scope: string;
+  readonly name: string;
+  readonly namespace: string;
+  /** SPIFFE id of this sidecar. */
+  readonly ownId: string;
+  /** What resource names of this service begin with. */
+  readonly arnPrefix: string;
+  readonly tier: Tier;
+  /** False in audit mode: refusals of policy are recorded and let through. */
+  readonly enforce: boolean;
+  readonly allowEncodedSlashes: boolean;
+  readonly operations: OperationRouter;
+  readonly resourcePolicy: CompiledPolicies | undefined;
+  /** Where the application listens. */
+  readonly application: Address;
+}
+
+export interface RoleState {
+  readonly policies: CompiledPolicies;
+  readonly boundary: CompiledPolicies | undefined;
+  readonly tags: ReadonlyMap<string, string>;
+}
+
+export interface Served {
+  readonly revision: number;
+  readonly byHost: ReadonlyMap<string, ServedService>;
+  readonly roles: ReadonlyMap<string, RoleState>;
+  /** Role ARN → epoch seconds before which its sessions are void. */
+  readonly revokedRoles: ReadonlyMap<string, number>;
+}
+
+export interface ServedOptions {
+  readonly ownId: string;
+  /** Instead of 127.0.0.1 and the target port. */
+  readonly application: Address | undefined;
+}
+
+/** Keeps compiled roles and services between snapshots, by the text they were compiled from. */
+export function createServedCompiler(options: ServedOptions): (snapshot: Snapshot) => Served {
+  let roleCache = new Map<string, RoleState>();
+  let serviceCache = new Map<string, ServedService>();
+
+  return (snapshot) => {
+    const trustDomain = snapshot.mesh?.trustDomain ?? "";
+    const nextRoles = new Map<string, RoleState>();
+    const nextServices = new Map<string, ServedService>();
+
+    const roles = new Map<string, RoleState>();
+    for (const role of snapshot.roles) {
+      const text = JSON.stringify(role);
+      const compiled = roleCache.get(text) ?? compileRole(role);
+      nextRoles.set(text, compiled);
+      roles.set(role.roleArn, compiled);
+    }
+
+    const byHost = new Map<string, ServedService>();
+    for (const message of snapshot.served) {
+      const text = JSON.stringify(message);
+      const service = serviceCache.get(text) ?? compileService(message, trustDomain, options);
+      nextServices.set(text, service);
+      for (const hostname of message.hostnames) byHost.set(hostname, service);
+    }
+
+    roleCache = nextRoles;
+    serviceCache = nextServices;
+    return {
+      revision: snapshot.revision,
+      byHost,
+      roles,
+      revokedRoles: new Map(snapshot.revocations?.roles.map((role) => [role.roleArn, role.issuedBeforeSeconds])),
+    };
+  };
+}
+
+function compileRole(role: RolePermissions): RoleState {
+  const boundary = role.permissionsBoundary;
+  return {
+    policies: compilePolicies(
+      role.policies.map(({ name, document, mode }) => policySourceFromJson(name, document, "identity", modeFromString(mode))),
+    ),
+    boundary: boundary ? compilePolicies([policySourceFromJson("permissions-boundary", boundary, "identity", "enforce")]) : undefined,
+    tags: new Map(Object.entries(role.tags)),
+  };
+}
+
+function compileService(message: ServedServiceMessage, trustDomain: string, options: ServedOptions): ServedService {
+  const scope = `${message.name}.${message.namespace}`;
+  const [port] = message.ports;
+  return {
+    scope,
+    name: message.name,
+    namespace: message.namespace,
+    ownId: options.ownId,
+    arnPrefix: `arn:mesh:${message.name}:${trustDomain}:${message.namespace}:`,
+    tier: tierFromString(message.tier),
+    enforce: modeFromString(message.enforcement) === "enforce",
+    allowEncodedSlashes: message.allowEncodedSlashes,
+    operations: createOperationRouter(message.name, message.operations, { strict: message.strictOperations }),
+    resourcePolicy: message.resourcePolicy
+      ? compilePolicies([policySourceFromJson(`${scope}/resource-policy`, message.resourcePolicy, "resource", "enforce")])
+      : undefined,
+    application: options.application ?? { host: "127.0.0.1", port: port?.targetPort || port?.port || 80 },
+  };
+}

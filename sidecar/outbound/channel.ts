@@ -1,0 +1,135 @@
+/**
+ * A connection to one receiving sidecar: HTTP/2 over mutual TLS, long-lived. It comes to be only when the certificate at its
+ * far end names an identity that may answer, by our own check and not by OpenSSL's alone.
+ */
+import { connect as connectTls, type SecureContext } from "node:tls";
+import type { SpiffeId } from "../../common/spiffe/id.ts";
+import type { LeafCertificate } from "../../common/x509/svid-profile.ts";
+import { X509ProfileError } from "../../common/x509/error.ts";
+import { createHttp2Connection, type Http2Connection } from "../http2/connection.ts";
+import type { Http2Handler } from "../http2/state.ts";
+import { attachHttp2 } from "../http2/transport.ts";
+import { tlsProfile } from "../tls/profile.ts";
+import type { verifyTlsPeer } from "../tls/peer.ts";
+import type { Reason } from "../reason.ts";
+import type { Endpoint } from "./destinations.ts";
+
+export interface Channel {
+  readonly endpoint: Endpoint;
+  readonly http2: Http2Connection;
+  readonly peer: SpiffeId;
+  /** Epoch milliseconds at which the peer's certificate ends, and with it what it proves. */
+  readonly peerExpiresAt: number;
+  /** Seconds since 1970. */
+  readonly peerNotBefore: number;
+  /** No new streams; closes when the open ones have ended. */
+  drain(deadlineMs: number): void;
+  destroy(): void;
+}
+
+export class ChannelError extends Error {
+  override readonly name = "ChannelError";
+  readonly reason: Reason;
+
+  constructor(reason: Reason, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.reason = reason;
+  }
+}
+
+export interface ChannelOptions {
+  readonly secureContext: () => SecureContext;
+  /** Throws X509ProfileError. */
+  readonly verify: (socket: Parameters<typeof verifyTlsPeer>[0]) => LeafCertificate;
+  readonly answers: ChannelAnswers;
+  readonly now: () => number;
+}
+
+/** What comes back on a channel, each for the call whose stream it came on. */
+export type ChannelAnswers = Pick<Http2Handler, "onResponse" | "onData" | "onTrailers" | "onReset" | "onWritable">;
+
+const connectTimeoutMs = 5000;
+const alpn = ["h2"];
+
+/** Rejects with ChannelError. `onClosed` follows once for a channel that was given out. */
+export function openChannel(endpoint: Endpoint, options: ChannelOptions, onClosed: (channel: Channel) => void): Promise<Channel> {
+  return new Promise((resolve, reject) => {
+    const { host, port } = endpoint.address;
+    const socket = connectTls({
+      host,
+      port,
+      secureContext: options.secureContext(),
+      minVersion: tlsProfile.minVersion,
+      maxVersion: tlsProfile.maxVersion,
+      ALPNProtocols: alpn,
+      // Names are SPIFFE ids here: verified below, once the whole chain is at hand.
+      checkServerIdentity: () => undefined,
+    });
+    socket.setNoDelay(true);
+    const timer = setTimeout(() => socket.destroy(new Error(`no connection within ${connectTimeoutMs} ms`)), connectTimeoutMs);
+    const fail = (reason: Reason, message: string, cause?: unknown) => {
+      clearTimeout(timer);
+      socket.destroy();
+      reject(new ChannelError(reason, `${host}:${port}: ${message}`, { cause }));
+    };
+    const onError = (error: Error) => fail("peer-unreachable", error.message, error);
+    const onEarlyClose = () => fail("peer-unreachable", "closed during the handshake");
+    socket.once("error", onError);
+    socket.once("close", onEarlyClose);
+    socket.once("secureConnect", () => {
+      clearTimeout(timer);
+      let leaf: LeafCertificate;
+      try {
+        leaf = options.verify(socket);
+      } catch (error) {
+        const code = error instanceof X509ProfileError ? error.code : "unreadable";
+        fail("peer-identity", `its certificate is refused: ${code}`, error);
+        return;
+      }
+      if (leaf.spiffeId !== endpoint.spiffeId) {
+        fail("peer-identity", `it shows ${leaf.spiffeId}, not ${endpoint.spiffeId}`);
+        return;
+      }
+      if (socket.alpnProtocol !== "h2") {
+        fail("peer-identity", "it does not speak h2");
+        return;
+      }
+      socket.off("error", onError);
+      socket.off("close", onEarlyClose);
+      const transport = attachHttp2(socket, handlerOf(options.answers), (handler) =>
+        createHttp2Connection({ role: "client", handler, now: options.now }),
+      );
+      const channel: Channel = {
+        endpoint,
+        http2: transport.connection,
+        peer: leaf.spiffeId,
+        peerExpiresAt: leaf.notAfter * 1000,
+        peerNotBefore: leaf.notBefore,
+        drain: (deadlineMs) => void transport.close(deadlineMs),
+        destroy: () => transport.destroy(),
+      };
+      socket.once("close", () => onClosed(channel));
+      resolve(channel);
+    });
+  });
+}
+
+function handlerOf(answers: ChannelAnswers): Http2Handler {
+  return {
+    ...answers,
+    onRequest() {
+      throw new Error("a client has no requests to receive");
+    },
+    // Hints are for the hop that has them; the rest the transport sees to.
+    onInformational: ignore,
+    onGoaway: ignore,
+    onSettings: ignore,
+    onPong: ignore,
+    onOutput: ignore,
+    onFatal: ignore,
+  };
+}
+
+function ignore(): void {
+  // Nothing to do.
+}

@@ -1,0 +1,109 @@
+/**
+ * The channels to every endpoint: opened when first needed, one at a time, a second one when the first has no room for
+ * another stream, new ones before the certificate they were made with is replaced.
+ */
+import type { Clock } from "../../common/runtime/clock.ts";
+import { ChannelError, openChannel, type Channel, type ChannelOptions } from "./channel.ts";
+import type { Endpoint } from "./destinations.ts";
+
+export interface EndpointChannels {
+  /** A channel with room for a stream; undefined when one has to be waited for with `open`. Hot path. */
+  current(endpoint: Endpoint): Channel | undefined;
+  /** Rejects with ChannelError. Single flight an endpoint. */
+  open(endpoint: Endpoint): Promise<Channel>;
+  /** The own certificate has been replaced: channels are made anew, the old ones drained. */
+  renewAll(): void;
+  /** Drains and forgets the channels to endpoints that are not in `alive`, or whose peer `refused` says must go at once. */
+  retain(alive: ReadonlyMap<string, Endpoint>, refused: (channel: Channel) => boolean): void;
+  destroyAll(): void;
+}
+
+const maxChannels = 2;
+const failingForMs = 1000;
+/** How long a replaced connection may finish what it has. */
+const drainMs = 60_000;
+
+interface Entry {
+  readonly endpoint: Endpoint;
+  channels: Channel[];
+  opening: Promise<Channel> | undefined;
+}
+
+export function createEndpointChannels(options: ChannelOptions, clock: Clock): EndpointChannels {
+  const entries = new Map<Endpoint, Entry>();
+
+  function entryOf(endpoint: Endpoint): Entry {
+    let entry = entries.get(endpoint);
+    if (!entry) {
+      entry = { endpoint, channels: [], opening: undefined };
+      entries.set(endpoint, entry);
+    }
+    return entry;
+  }
+
+  async function openFor(entry: Entry): Promise<Channel> {
+    try {
+      const channel = await openChannel(entry.endpoint, options, (closed) => {
+        entry.channels = entry.channels.filter((each) => each !== closed);
+      });
+      entry.channels = [...entry.channels, channel];
+      entry.endpoint.failingUntil = 0;
+      return channel;
+    } catch (error) {
+      entry.endpoint.failingUntil = clock.now() + failingForMs;
+      throw error instanceof ChannelError ? error : new ChannelError("peer-unreachable", String(error), { cause: error });
+    } finally {
+      entry.opening = undefined;
+    }
+  }
+
+  function renew(entry: Entry): void {
+    const old = entry.channels;
+    if (old.length === 0) return;
+    entry.opening ??= openFor(entry);
+    entry.opening.then(
+      () => {
+        entry.channels = entry.channels.filter((channel) => !old.includes(channel));
+        for (const channel of old) channel.drain(drainMs);
+      },
+      // The old channels serve on until the peer ends them; the next call tries again.
+      () => undefined,
+    );
+  }
+
+  return {
+    current(endpoint) {
+      const entry = entries.get(endpoint);
+      if (!entry) return undefined;
+      for (const channel of entry.channels) {
+        if (channel.http2.canRequest() && channel.peerExpiresAt > clock.now()) return channel;
+      }
+      return undefined;
+    },
+    open(endpoint) {
+      const entry = entryOf(endpoint);
+      if (entry.opening) return entry.opening;
+      const usable = entry.channels.filter((channel) => channel.peerExpiresAt > clock.now() && !channel.http2.isDraining());
+      if (usable.length >= maxChannels) {
+        return Promise.reject(new ChannelError("overloaded", `${maxChannels} connections to ${endpoint.spiffeId} are full`));
+      }
+      entry.opening = openFor(entry);
+      return entry.opening;
+    },
+    renewAll() {
+      for (const entry of entries.values()) renew(entry);
+    },
+    retain(alive, refused) {
+      for (const [endpoint, entry] of entries) {
+        for (const channel of entry.channels) {
+          if (refused(channel)) channel.destroy();
+          else if (alive.get(endpoint.instance) !== endpoint) channel.drain(drainMs);
+        }
+        if (alive.get(endpoint.instance) !== endpoint) entries.delete(endpoint);
+      }
+    },
+    destroyAll() {
+      for (const entry of entries.values()) for (const channel of entry.channels) channel.destroy();
+    },
+  };
+}

@@ -1,0 +1,112 @@
+/** What the outbound side counts and remembers: metrics, and a ring of recent calls for whoever asks what happened. */
+import { Counter, Histogram, type Registry } from "prom-client";
+import type { Logger } from "../../common/runtime/logger.ts";
+import type { Reason } from "../reason.ts";
+import type { OutboundCall } from "./call.ts";
+
+export interface CallRecord {
+  /** Epoch milliseconds. */
+  readonly at: number;
+  readonly destination: string;
+  readonly method: string;
+  readonly path: string;
+  readonly endpoint: string;
+  readonly session: string;
+  /** Joins this record with the receiver's decision. */
+  readonly sequence: string;
+  readonly status: number;
+  /** Empty for an answer that came from the other side. */
+  readonly reason: string;
+  readonly totalMicros: number;
+}
+
+export interface OutboundRecords {
+  completed(call: OutboundCall): void;
+  failed(call: OutboundCall, reason: Reason, detail: string): void;
+  /** Newest last. */
+  recent(): CallRecord[];
+}
+
+export interface OutboundRecordsOptions {
+  readonly registry: Registry;
+  readonly capacity: number;
+  /** Share of the answered calls to remember. */
+  readonly sample: () => number;
+  readonly now: () => number;
+  readonly random: () => number;
+  readonly log: Logger;
+}
+
+interface DestinationChildren {
+  readonly byStatus: Map<number, Counter.Internal>;
+  readonly duration: Histogram.Internal<string>;
+}
+
+export function createOutboundRecords(options: OutboundRecordsOptions): OutboundRecords {
+  const registers = [options.registry];
+  const requests = new Counter({
+    name: "countersign_outbound_requests_total",
+    help: "Calls of the application that another sidecar answered",
+    labelNames: ["destination", "status"],
+    registers,
+  });
+  const failures = new Counter({
+    name: "countersign_outbound_failures_total",
+    help: "Calls of the application that this sidecar could not carry out, by reason code",
+    labelNames: ["destination", "reason"],
+    registers,
+  });
+  const duration = new Histogram({
+    name: "countersign_outbound_request_duration_seconds",
+    help: "From the head of a call to the end of its answer",
+    labelNames: ["destination"],
+    buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+    registers,
+  });
+  const children = new Map<string, DestinationChildren>();
+  const ring: CallRecord[] = [];
+  let next = 0;
+
+  function remember(call: OutboundCall, reason: string): void {
+    ring[next] = {
+      at: options.now(),
+      destination: call.destination?.scope ?? call.head.authority,
+      method: call.head.method,
+      path: call.path || call.head.target,
+      endpoint: call.endpoint?.instance ?? "",
+      session: call.sessionArn,
+      sequence: call.sequence,
+      status: call.status,
+      reason,
+      totalMicros: Math.round((performance.now() - call.startedAt) * 1000),
+    };
+    next = (next + 1) % options.capacity;
+  }
+
+  return {
+    completed(call) {
+      const scope = call.destination?.scope ?? "";
+      let own = children.get(scope);
+      if (!own) {
+        own = { byStatus: new Map(), duration: duration.labels(scope) };
+        children.set(scope, own);
+      }
+      let counter = own.byStatus.get(call.status);
+      if (!counter) {
+        counter = requests.labels(scope, String(call.status));
+        own.byStatus.set(call.status, counter);
+      }
+      counter.inc();
+      own.duration.observe((performance.now() - call.startedAt) / 1000);
+      if (options.random() < options.sample()) remember(call, "");
+    },
+    failed(call, reason, detail) {
+      // Only names of the mesh become labels: what an application makes up must not grow the metrics.
+      failures.labels(call.destination?.scope ?? "", reason).inc();
+      remember(call, reason);
+      const destination = call.destination?.scope ?? call.head.authority;
+      options.log.info({ destination, method: call.head.method, reason, detail }, "call not carried out");
+    },
+    recent: () => [...ring.slice(next), ...ring.slice(0, next)],
+  };
+}

@@ -1,0 +1,114 @@
+/**
+ * Signs a call with the role session for its destination. Hot path: of the fields an application sends over and over, what
+ * travels on is worked out once; only date, sequence and signature are new each time.
+ */
+import { hash } from "node:crypto";
+import { createField, FieldKind, type Field } from "../../common/http/field.ts";
+import { formatAmzDate } from "../../common/sigv4/amz-date.ts";
+import { emptyPayloadHash } from "../../common/sigv4/payload-hash.ts";
+import { createRequestSigner, type RequestSigner } from "../../common/sigv4/sign.ts";
+import { endToEndFields } from "../http1/end-to-end.ts";
+import type { RoleCredentials } from "../sync/role-sessions.ts";
+import type { OutboundCall } from "./call.ts";
+import type { Destination, Endpoint } from "./destinations.ts";
+
+/** Puts the fields of a call in order and signs them for `endpoint`; fills in the call's session and sequence. */
+export type CallSigner = (call: OutboundCall, destination: Destination, endpoint: Endpoint, credentials: RoleCredentials) => Field[];
+
+export interface CallSignerOptions {
+  /** Random at each start: what sequences are counted for. */
+  readonly instance: string;
+  readonly region: () => string;
+  /** Epoch milliseconds. */
+  readonly now: () => number;
+}
+
+/** What of an application's fields travels on. */
+interface Prepared {
+  /** The application signed for itself: its signature is the one that counts, and nothing is added. */
+  readonly signedByApplication: boolean;
+  readonly fields: readonly Field[];
+}
+
+const ours = new Set(["x-amz-date", "x-amz-content-sha256", "x-amz-security-token"]);
+const emptyPayloadField = createField("x-amz-content-sha256", emptyPayloadHash);
+const removed = FieldKind.IDENTITY | FieldKind.EXPECT | FieldKind.CONTENT_LENGTH;
+
+function prepare(fields: readonly Field[], kinds: number): Prepared {
+  const forwarded = endToEndFields(fields, kinds, removed);
+  if (forwarded.some((field) => field.kinds & FieldKind.AUTHORIZATION && field.value.startsWith("AWS4-"))) {
+    return { signedByApplication: true, fields: forwarded };
+  }
+  const kept = forwarded
+    .filter((field) => !ours.has(field.name))
+    // The signature needs this name; the receiver gives the application's own back to it (inbound/forward.ts).
+    .map((field) => (field.kinds & FieldKind.AUTHORIZATION ? createField("x-countersign-authorization", field.value) : field));
+  return { signedByApplication: false, fields: kept };
+}
+
+interface DaySigner {
+  readonly date: string;
+  readonly credentials: RoleCredentials;
+  readonly audience: Field;
+  readonly sign: RequestSigner;
+}
+
+export function createCallSigner(options: CallSignerOptions): CallSigner {
+  const prepared = new WeakMap<readonly Field[], Prepared>();
+  const signers = new WeakMap<Endpoint, Map<string, DaySigner>>();
+  let sequence = 0;
+  let dateField = createField("x-amz-date", "");
+  let host = createField("host", "");
+
+  function signerFor(destination: Destination, endpoint: Endpoint, credentials: RoleCredentials, date: string): DaySigner {
+    let ofEndpoint = signers.get(endpoint);
+    if (!ofEndpoint) {
+      ofEndpoint = new Map();
+      signers.set(endpoint, ofEndpoint);
+    }
+    let signer = ofEndpoint.get(destination.scope);
+    if (!signer || signer.date !== date || signer.credentials !== credentials) {
+      const scope = { date, region: options.region(), service: destination.scope };
+      const signingKey = credentials.signingKey(scope.date, scope.region, scope.service);
+      signer = {
+        date,
+        credentials,
+        audience: createField("x-countersign-audience", endpoint.instance),
+        sign: createRequestSigner({ accessKeyId: credentials.accessKeyId, signingKey, ...scope }),
+      };
+      ofEndpoint.set(destination.scope, signer);
+    }
+    return signer;
+  }
+
+  return (call, destination, endpoint, credentials) => {
+    const { head, body } = call;
+    let own = prepared.get(head.fields);
+    if (!own) {
+      own = prepare(head.fields, head.kinds);
+      prepared.set(head.fields, own);
+    }
+    if (own.signedByApplication) return own.fields.slice();
+
+    const amzDate = formatAmzDate(Math.floor(options.now() / 1000));
+    if (dateField.value !== amzDate) dateField = createField("x-amz-date", amzDate);
+    if (host.value !== head.authority) host = createField("host", head.authority);
+    const signer = signerFor(destination, endpoint, credentials, amzDate.slice(0, 8));
+    const payload = body.length === 0 ? emptyPayloadField : createField("x-amz-content-sha256", hash("sha256", body));
+    call.sessionArn = credentials.sessionArn;
+    call.sequence = `${options.instance}:${++sequence}`;
+
+    const fields = [
+      ...own.fields,
+      credentials.tokenField,
+      signer.audience,
+      payload,
+      dateField,
+      createField("x-countersign-sequence", call.sequence),
+    ];
+    const { method } = head;
+    const value = signer.sign({ method, path: call.path, query: call.query, host, fields, payloadHash: payload.value });
+    fields.push(createField("authorization", value));
+    return fields;
+  };
+}
