@@ -24,7 +24,6 @@ import { createState, type Http2Options, type Http2State } from "./state.ts";
 import { isClosed, type Http2Stream } from "./stream.ts";
 
 export type { Http2Limits } from "./limits.ts";
-export type { Http2IncomingRequest } from "./messages.ts";
 export type { Http2RequestHead } from "./send-head.ts";
 export type { Http2Handler, Http2Options } from "./state.ts";
 export type { Http2Stream } from "./stream.ts";

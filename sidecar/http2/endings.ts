@@ -5,6 +5,7 @@ import { FRAME_HEADER, FrameType, writeFrameHeader, writeUint32 } from "./frames
 import { exceeds, forgive } from "./limits.ts";
 import { reserve } from "./output.ts";
 import { Ending, type Http2State } from "./state.ts";
+import { allStreams, removeStream } from "./stream-table.ts";
 import { emptyQueue, StreamState, type Http2Stream } from "./stream.ts";
 
 /** Ids we reset that are remembered: frames already under way for them are no error of the peer's. */
@@ -53,7 +54,7 @@ export function endRemote(state: Http2State, stream: Http2Stream): void {
 }
 
 function closeStream(state: Http2State, stream: Http2Stream): void {
-  state.streams.delete(stream.id);
+  removeStream(state.streams, stream);
   rememberEnded(state, stream.id, Ending.ENDED);
   forgive(state.resets, 1);
 }
@@ -72,7 +73,7 @@ export function loseStream(state: Http2State, stream: Http2Stream, code: Http2Er
   stream.state |= StreamState.RESET;
   stream.queue = emptyQueue;
   stream.trailers = undefined;
-  state.streams.delete(stream.id);
+  removeStream(state.streams, stream);
   if (byPeer) rememberEnded(state, stream.id, Ending.RESET_BY_PEER);
   releaseHeld(state, stream);
   state.handler.onReset(stream, code, byPeer);
@@ -127,7 +128,7 @@ export function writeGoaway(state: Http2State, lastStreamId: number, code: Http2
 /** Every open stream is lost. */
 export function loseAll(state: Http2State, code: Http2ErrorCode, byPeer: boolean): void {
   state.dead = true;
-  for (const stream of state.streams.values()) loseStream(state, stream, code, byPeer);
+  for (const stream of allStreams(state.streams)) loseStream(state, stream, code, byPeer);
   state.ready.length = 0;
 }
 

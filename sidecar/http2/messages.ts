@@ -7,11 +7,6 @@ const PLAIN = Pseudo.METHOD | Pseudo.SCHEME | Pseudo.PATH;
 const TUNNEL = Pseudo.METHOD | Pseudo.AUTHORITY;
 const EXTENDED = PLAIN | Pseudo.AUTHORITY | Pseudo.PROTOCOL;
 
-/** A request's head with what HTTP/2 adds to it: `protocol` of an extended CONNECT (RFC 8441), otherwise empty. */
-export interface Http2IncomingRequest extends RequestHead {
-  readonly protocol: string;
-}
-
 /** What makes this block no request, or an empty text. `extendedConnect`: we announced it. */
 export function requestFlaw(block: FieldBlock, endStream: boolean, extendedConnect: boolean): string {
   if (block.flaw !== "") return block.flaw;
@@ -31,7 +26,7 @@ export function requestFlaw(block: FieldBlock, endStream: boolean, extendedConne
 }
 
 /** The head of a block without a flaw. */
-export function requestHead(block: FieldBlock, endStream: boolean): Http2IncomingRequest {
+export function requestHead(block: FieldBlock, endStream: boolean): RequestHead {
   const { pseudo } = block;
   const authority = (pseudo & Pseudo.AUTHORITY) !== 0 ? block.authority : block.host;
   const fields = block.cookies > 1 ? joinCookies(block.fields) : block.fields;
@@ -43,7 +38,6 @@ export function requestHead(block: FieldBlock, endStream: boolean): Http2Incomin
     fields,
     kinds: block.kinds,
     contentLength: endStream ? 0 : block.contentLength,
-    protocol: (pseudo & Pseudo.PROTOCOL) !== 0 ? block.protocol : "",
   };
 }
 

@@ -7,6 +7,7 @@ import { reserve } from "./output.ts";
 import { makeReady, pump } from "./send-data.ts";
 import { applyPeerSettings } from "./settings.ts";
 import type { Http2State } from "./state.ts";
+import { allStreams, findStream } from "./stream-table.ts";
 
 const PING_BYTES = 8;
 /** Payload of the PING behind the announcement of a drain: its acknowledgement says that the peer has read it. */
@@ -46,7 +47,7 @@ export function receiveSettings(state: Http2State, bytes: Buffer, start: number,
 
 /** RFC 9113 section 6.9.2: a new initial window moves those of the open streams, below zero even. */
 function moveSendWindows(state: Http2State, by: number): void {
-  for (const stream of state.streams.values()) {
+  for (const stream of allStreams(state.streams)) {
     if (stream.sendWindow + by > LARGEST_WINDOW) throw new Http2Error("FLOW_CONTROL_ERROR", "SETTINGS makes a window too large");
     stream.sendWindow += by;
     makeReady(state, stream);
@@ -62,7 +63,7 @@ function acknowledgeSettings(state: Http2State): void {
   state.decoder.setTableLimit(limits.headerTableSize);
   const by = limits.streamWindow - state.receiveInitial;
   state.receiveInitial = limits.streamWindow;
-  if (by !== 0) for (const stream of state.streams.values()) stream.receiveWindow += by;
+  if (by !== 0) for (const stream of allStreams(state.streams)) stream.receiveWindow += by;
 }
 
 export function receivePing(state: Http2State, bytes: Buffer, start: number, length: number, flags: number, id: number): void {
@@ -125,7 +126,7 @@ export function receiveGoaway(state: Http2State, bytes: Buffer, start: number, l
   state.goawayReceived = last;
   state.draining = true;
   if (!state.server) {
-    for (const stream of state.streams.values()) if (stream.id > last) loseStream(state, stream, Http2ErrorCode.REFUSED_STREAM, true);
+    for (const stream of allStreams(state.streams)) if (stream.id > last) loseStream(state, stream, Http2ErrorCode.REFUSED_STREAM, true);
   }
   state.handler.onGoaway(last, errorCodeFromWire(readUint32(bytes, start + 4)), bytes.subarray(start + 8, start + length));
 }
@@ -141,7 +142,7 @@ export function receiveWindowUpdate(state: Http2State, bytes: Buffer, start: num
     pump(state);
     return;
   }
-  const stream = state.streams.get(id);
+  const stream = findStream(state.streams, id);
   if (stream === undefined) {
     if (isIdle(state, id)) throw new Http2Error("PROTOCOL_ERROR", "WINDOW_UPDATE on an idle stream");
     return;
@@ -164,14 +165,14 @@ export function receiveReset(state: Http2State, bytes: Buffer, start: number, le
   expectLength(length, 4, "RST_STREAM");
   if (isIdle(state, id)) throw new Http2Error("PROTOCOL_ERROR", "RST_STREAM on an idle stream");
   if (exceeds(state.resets, state.now, state.limits.period)) throw new Http2Error("ENHANCE_YOUR_CALM", "too many streams are reset");
-  const stream = state.streams.get(id);
+  const stream = findStream(state.streams, id);
   if (stream !== undefined) loseStream(state, stream, errorCodeFromWire(readUint32(bytes, start)), true);
 }
 
 /** RFC 9113 section 5.3 leaves priorities to be ignored; a frame that is no PRIORITY is an error all the same. */
 export function receivePriority(state: Http2State, bytes: Buffer, start: number, length: number, id: number): void {
   if (id === 0) throw new Http2Error("PROTOCOL_ERROR", "PRIORITY belongs to no stream");
-  const stream = state.streams.get(id);
+  const stream = findStream(state.streams, id);
   if (length !== 5) {
     if (stream === undefined) throw new Http2Error("FRAME_SIZE_ERROR", "a PRIORITY frame has a wrong length");
     streamError(state, stream, Http2ErrorCode.FRAME_SIZE_ERROR);

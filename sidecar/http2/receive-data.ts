@@ -8,6 +8,7 @@ import { endingOf, endRemote, isIdle, refuseId, streamError } from "./endings.ts
 import { FrameFlag } from "./frames.ts";
 import { exceeds } from "./limits.ts";
 import { Ending, type Http2State } from "./state.ts";
+import { findStream } from "./stream-table.ts";
 import { StreamState, type Http2Stream } from "./stream.ts";
 
 const nothing = Buffer.alloc(0);
@@ -46,7 +47,7 @@ export function beginData(state: Http2State, bytes: Buffer, start: number, lengt
 
 /** The stream that takes a DATA frame; undefined where the frame is to be ignored, its stream having been reset perhaps now. */
 function accept(state: Http2State, id: number, length: number, size: number, ends: boolean): Http2Stream | undefined {
-  const stream = state.streams.get(id);
+  const stream = findStream(state.streams, id);
   if (stream === undefined) {
     acceptNowhere(state, id);
     return undefined;

@@ -5,11 +5,12 @@
 import { Http2Error, Http2ErrorCode } from "./error.ts";
 import { endingOf, endRemote, isIdle, refuseId, rememberReset, streamError, writeReset } from "./endings.ts";
 import { FrameFlag, readUint31 } from "./frames.ts";
-import type { FieldBlock } from "./hpack/field-block.ts";
+import { Pseudo, type FieldBlock } from "./hpack/field-block.ts";
 import { exceeds } from "./limits.ts";
 import { requestFlaw, requestHead, responseFlaw, responseHead, trailersFlaw } from "./messages.ts";
 import { writeFieldBlock } from "./send-head.ts";
 import { Ending, type Http2State } from "./state.ts";
+import { addStream, findStream } from "./stream-table.ts";
 import { createStream, StreamState, type Http2Stream } from "./stream.ts";
 
 const HEADER_FIELDS_TOO_LARGE = 431;
@@ -68,7 +69,7 @@ function gather(state: Http2State, bytes: Buffer, start: number, end: number): v
 
 function receiveBlock(state: Http2State, bytes: Buffer, start: number, end: number, endStream: boolean, id: number): void {
   const block = state.decoder.decode(bytes, start, end);
-  const stream = state.streams.get(id);
+  const stream = findStream(state.streams, id);
   if (stream !== undefined) {
     if ((stream.state & StreamState.REMOTE_ENDED) !== 0) streamError(state, stream, Http2ErrorCode.STREAM_CLOSED);
     else if ((stream.state & StreamState.HEAD_RECEIVED) !== 0) receiveTrailers(state, stream, block, endStream);
@@ -107,8 +108,9 @@ function receiveRequest(state: Http2State, id: number, block: FieldBlock, endStr
   if (head.method === "HEAD") flags |= StreamState.HEAD_REQUEST;
   else if (head.method === "CONNECT") flags |= StreamState.CONNECT;
   const stream = createStream(id, flags, state.peer.initialWindow, state.receiveInitial);
+  if ((block.pseudo & Pseudo.PROTOCOL) !== 0) stream.protocol = block.protocol;
   stream.toReceive = head.contentLength;
-  state.streams.set(id, stream);
+  addStream(state.streams, stream);
   state.handler.onRequest(stream, head, endStream);
 }
 

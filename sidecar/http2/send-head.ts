@@ -10,6 +10,7 @@ import { isAuthority, isMethod, isPath, isProtocol, isScheme } from "./field-rul
 import { FRAME_HEADER, FrameFlag, FrameType, LARGEST_STREAM_ID, writeFrameHeader } from "./frames.ts";
 import { reserve, type Output } from "./output.ts";
 import type { Http2State } from "./state.ts";
+import { addStream } from "./stream-table.ts";
 import { createStream, StreamState, type Http2Stream } from "./stream.ts";
 
 /** A request as the client role sends it; RFC 9113 section 8.3.1, for CONNECT 8.5, with `protocol` RFC 8441 section 4. */
@@ -105,7 +106,7 @@ export function request(state: Http2State, head: Http2RequestHead, fields: reado
   if (head.method === "HEAD") flags |= StreamState.HEAD_REQUEST;
   else if (head.method === "CONNECT") flags |= StreamState.CONNECT;
   const stream = createStream(id, flags, state.peer.initialWindow, state.receiveInitial);
-  state.streams.set(id, stream);
+  addStream(state.streams, stream);
   stream.toSend = state.encoder.contentLength;
   if (endStream) endLocal(state, stream);
   return stream;

@@ -4,21 +4,21 @@
  * Hot path: a plain object of one shape, worked on by functions of these modules; the public face is connection.ts.
  */
 import type { Field } from "../../common/http/field.ts";
-import type { ResponseHead } from "../../common/http/message.ts";
+import type { RequestHead, ResponseHead } from "../../common/http/message.ts";
 import type { Http2Error, Http2ErrorCode } from "./error.ts";
 import { DEFAULT_WINDOW, LARGEST_STREAM_ID } from "./frames.ts";
 import { createHpackDecoder, type HpackDecoder } from "./hpack/decoder.ts";
 import { createHpackEncoder, type HpackEncoder } from "./hpack/encoder.ts";
 import { createMeter, type Http2Limits, type Meter } from "./limits.ts";
-import type { Http2IncomingRequest } from "./messages.ts";
 import { createOutput, type Output } from "./output.ts";
 import { initialPeerSettings, type PeerSettings } from "./settings.ts";
+import { createStreamTable, type StreamTable } from "./stream-table.ts";
 import type { Http2Stream } from "./stream.ts";
 
 /** What the codec tells its owner. Called from inside `receive` and `takeOutput`; may call anything but those two. */
 export interface Http2Handler {
-  /** Server: a request whose head is whole and well-formed. */
-  onRequest(stream: Http2Stream, head: Http2IncomingRequest, endStream: boolean): void;
+  /** Server: a request whose head is whole and well-formed. The protocol of an extended CONNECT is in `stream.protocol`. */
+  onRequest(stream: Http2Stream, head: RequestHead, endStream: boolean): void;
   /** Client: the final response. */
   onResponse(stream: Http2Stream, head: ResponseHead, endStream: boolean): void;
   /** Client: a 1xx response; none after `onResponse`. */
@@ -57,7 +57,7 @@ export interface Http2State {
   readonly peer: PeerSettings;
 
   /** Streams that are not closed. */
-  readonly streams: Map<number, Http2Stream>;
+  readonly streams: StreamTable;
   /** Client: id of the next request. */
   nextStreamId: number;
   /** Server: highest id a request came with. */
@@ -146,7 +146,7 @@ export function createState(options: Http2Options, limits: Http2Limits): Http2St
     // Until it knows our settings the peer's table has the RFC's 4,096 bytes.
     decoder: createHpackDecoder({ requests: server, tableLimit: Math.max(4096, limits.headerTableSize), listLimit: limits.headerListSize }),
     peer: initialPeerSettings(),
-    streams: new Map(),
+    streams: createStreamTable(),
     nextStreamId: 1,
     lastPeerStreamId: 0,
     endedIds: new Uint32Array(ENDED_PLACES),

@@ -29,6 +29,8 @@ export interface Http2Stream {
   readonly id: number;
   /** The owner's; the codec never looks. */
   data: unknown;
+  /** `:protocol` of an extended CONNECT (RFC 8441), otherwise empty. */
+  protocol: string;
 
   // What follows is the codec's.
   state: number;
@@ -56,6 +58,7 @@ export function createStream(id: number, state: number, sendWindow: number, rece
   return {
     id,
     data: undefined,
+    protocol: "",
     state,
     sendWindow,
     receiveWindow,
