@@ -61,8 +61,9 @@ export interface CompiledPolicies {
   /** Every other statement, its action to be matched still. */
   readonly anywhere: ActionBucket;
   readonly invalid: readonly InvalidPolicy[];
-  /** Whether any source is in this mode. */
+  /** False if all that there is is in audit mode. A set of no policies at all is in force, and allows nothing. */
   readonly enforced: boolean;
+  /** Whether any source is in audit mode. */
   readonly audited: boolean;
 }
 
@@ -102,7 +103,7 @@ export function compilePolicies(sources: readonly PolicySource[]): CompiledPolic
     byService,
     anywhere,
     invalid,
-    enforced: sources.some(({ mode }) => mode === "enforce"),
+    enforced: sources.length === 0 || sources.some(({ mode }) => mode === "enforce"),
     audited: sources.some(({ mode }) => mode === "audit"),
   };
 }
