@@ -82,8 +82,8 @@ export function createReplayGuard(options: ReplayGuardOptions): ReplayGuard {
   }
 
   function admitNew(session: string, { instance, number }: Sequence, date: number, now: number): ReplayVerdict {
-    // A sweep looks at all callers: not for every new one, however many come. A clock set far back must not put it off.
-    if (now >= nextSweep || nextSweep > now + skewSeconds) {
+    // A sweep looks at all callers: not for every new one, however many come.
+    if (now >= nextSweep) {
       nextSweep = now + skewSeconds / 10;
       forgetOld(now);
     }

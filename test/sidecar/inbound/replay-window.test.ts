@@ -133,6 +133,15 @@ describe("the replay guard", () => {
     expect(guard.admit("session", { instance, number: 6 }, now + 1, now + 200)).toBe("fresh");
   });
 
+  test("a clock that was far ahead does not leave it full", () => {
+    const guard = createReplayGuard({ maxCallers: 2, maxInstancesPerSession: 10, skewSeconds: 300 });
+    const admit = (session: string, at: number) => guard.admit(session, { instance, number: 1 }, at, at);
+    expect(admit("one", now + 100_000)).toBe("fresh");
+    expect(admit("two", now)).toBe("fresh");
+    expect(admit("three", now + 301)).toBe("full");
+    expect(admit("three", now + 302)).toBe("fresh");
+  });
+
   test("a caller that stays is never forgotten", () => {
     const guard = createReplayGuard(guardOptions);
     for (let second = 0; second < 2000; second += 50) {
@@ -199,6 +208,16 @@ describe("the signature cache", () => {
     expect(cache.admit(signatureOf(2), now, now)).toBe("replayed");
     expect(cache.admit(signatureOf(4), now + 360, now + 360)).toBe("fresh");
     expect(cache.signatures).toBe(1);
+  });
+
+  test("takes a late request for as long as its date is good", () => {
+    // The last second of its minute, so that the minute is as old as it can be.
+    const late = 60 * Math.floor(now / 60) + 59;
+    const cache = createSignatureCache({ maxSignatures: 10, skewSeconds: 300 });
+    expect(cache.admit(signatureOf(1), late, late)).toBe("fresh");
+    expect(cache.admit(signatureOf(2), late + 300, late + 300)).toBe("fresh");
+    expect(cache.admit(signatureOf(3), late, late + 300)).toBe("fresh");
+    expect(cache.admit(signatureOf(1), late, late + 300)).toBe("replayed");
   });
 
   test("a clock that is set back makes no forgotten signature fresh", () => {
