@@ -1,0 +1,111 @@
+/**
+ * Sends every connected sidecar a new snapshot when what it has to know changed, and nothing otherwise. Changes that come
+ * close together make one snapshot; a sidecar that is slow gets only the newest.
+ *
+ * A snapshot's revision is that of the store it was made from, so it never falls, whichever process sends it.
+ */
+import { createHash } from "node:crypto";
+import type { Clock } from "../../common/runtime/clock.ts";
+import { Snapshot } from "../../common/gen/mesh/v1/mesh.ts";
+import type { SpiffeId } from "../../common/spiffe/id.ts";
+import type { MeshState } from "../resources/mesh-state.ts";
+import type { MeshView } from "../resources/mesh-view.ts";
+import { buildSnapshot } from "./snapshot.ts";
+import type { Published, SnapshotContent } from "./snapshot.ts";
+
+export const coalesceMilliseconds = 20;
+
+export interface Subscriber {
+  readonly spiffeId: SpiffeId;
+  /** Takes a snapshot, and says whether it can take another now; if not, `Subscription.ready` tells when. */
+  readonly send: (snapshot: Snapshot) => boolean;
+}
+
+export interface Subscription {
+  readonly ready: () => void;
+  readonly close: () => void;
+}
+
+export interface Distributor {
+  /** Sends the present snapshot at once. */
+  readonly subscribe: (subscriber: Subscriber) => Subscription;
+  /** The revision from which on the snapshots of that identity say what the present state says. */
+  readonly settledRevision: (spiffeId: SpiffeId) => number;
+  readonly close: () => void;
+}
+
+interface Content {
+  readonly state: MeshState;
+  readonly digest: string;
+  /** Revision of the first state known to give this digest without change since. */
+  readonly since: number;
+}
+
+export function createDistributor(options: {
+  readonly view: MeshView;
+  readonly published: (state: MeshState) => Published;
+  readonly clock: Clock;
+  readonly onPush: () => void;
+}): Distributor {
+  const { view, published, clock, onPush } = options;
+  const contents = new Map<SpiffeId, Content>();
+  const flushers = new Set<() => void>();
+  let cancelFlush: (() => void) | undefined;
+
+  function build(spiffeId: SpiffeId): { readonly content: Content; readonly snapshot: SnapshotContent } {
+    const state = view.current();
+    const snapshot = buildSnapshot(state, published(state), spiffeId);
+    const digest = createHash("sha256")
+      .update(Snapshot.encode({ ...snapshot, revision: 0 }).finish())
+      .digest("base64");
+    const known = contents.get(spiffeId);
+    const since = known?.digest === digest ? known.since : state.revision;
+    const content = { state, digest, since };
+    contents.set(spiffeId, content);
+    return { content, snapshot };
+  }
+
+  const stop = view.subscribe(() => {
+    cancelFlush ??= clock.schedule(coalesceMilliseconds, () => {
+      cancelFlush = undefined;
+      for (const flush of flushers) flush();
+    });
+  });
+
+  return {
+    subscribe({ spiffeId, send }) {
+      let sentDigest: string | undefined;
+      let writable = true;
+      const flush = (): void => {
+        if (!writable) return;
+        const known = contents.get(spiffeId);
+        if (known?.state === view.current() && known.digest === sentDigest) return;
+        const { content, snapshot } = build(spiffeId);
+        if (content.digest === sentDigest) return;
+        sentDigest = content.digest;
+        onPush();
+        writable = send({ ...snapshot, revision: content.state.revision });
+      };
+      flushers.add(flush);
+      flush();
+      return {
+        ready() {
+          writable = true;
+          flush();
+        },
+        close() {
+          flushers.delete(flush);
+        },
+      };
+    },
+    settledRevision(spiffeId) {
+      const known = contents.get(spiffeId);
+      return known?.state === view.current() ? known.since : build(spiffeId).content.since;
+    },
+    close() {
+      stop();
+      cancelFlush?.();
+      flushers.clear();
+    },
+  };
+}

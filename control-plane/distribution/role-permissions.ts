@@ -1,0 +1,63 @@
+/** What a receiver has to know of roles: of each policy the statements that can match a service it serves. */
+import { formatPolicy } from "../../common/policy/document.ts";
+import type { PolicyDocument } from "../../common/policy/document.ts";
+import { sliceForService } from "../../common/policy/slice.ts";
+import type { ServiceResource } from "../../common/resources/resource.ts";
+import type { RolePermissions } from "../../common/gen/mesh/v1/mesh.ts";
+import type { MeshState } from "../resources/mesh-state.ts";
+import { rolesOf } from "../sts/roles.ts";
+import type { Role, RolePolicy } from "../sts/roles.ts";
+
+/** A document that no reader accepts: evaluation denies what it cannot evaluate, so the absence of a policy never allows. */
+const unreadableDocument = "{}";
+
+const sliceIndexes = new WeakMap<PolicyDocument, Map<string, readonly number[]>>();
+
+function indexesFor(document: PolicyDocument, { metadata: { name, namespace } }: ServiceResource, trustDomain: string): readonly number[] {
+  const byService = sliceIndexes.get(document) ?? new Map<string, readonly number[]>();
+  sliceIndexes.set(document, byService);
+  const key = `${namespace}/${name}`;
+  const known = byService.get(key);
+  if (known !== undefined) return known;
+  const { indexes } = sliceForService(document, { service: name, trustDomain, namespace });
+  byService.set(key, indexes);
+  return indexes;
+}
+
+function sliceOf(document: PolicyDocument, served: readonly ServiceResource[], trustDomain: string): PolicyDocument {
+  const indexes = new Set(served.flatMap((service) => indexesFor(document, service, trustDomain)));
+  return { ...document, statements: document.statements.filter((_, index) => indexes.has(index)) };
+}
+
+/**
+ * The roles that can be allowed anything by a service of `served`, by ARN. A role that is not among them is denied: it has
+ * no permission there, or does not exist any more.
+ */
+export function rolePermissionsFor(state: MeshState, served: readonly ServiceResource[]): RolePermissions[] {
+  if (served.length === 0) return [];
+  // A resource policy may allow a role that has no permission of its own, within the role's boundary.
+  const byResource = served.some(({ spec }) => spec.resourcePolicy !== undefined);
+  const permissions: RolePermissions[] = [];
+  for (const role of rolesOf(state).values()) {
+    const policies = role.policies.flatMap((policy) => policyFor(policy, served, state.trustDomain));
+    if (policies.length === 0 && !byResource) continue;
+    permissions.push({
+      roleArn: role.arn,
+      policies,
+      permissionsBoundary: boundaryFor(role, served, state.trustDomain),
+      tags: Object.fromEntries([...role.tags].sort(([a], [b]) => (a < b ? -1 : 1))),
+    });
+  }
+  return permissions.sort((a, b) => (a.roleArn < b.roleArn ? -1 : 1));
+}
+
+function policyFor({ name, document, mode }: RolePolicy, served: readonly ServiceResource[], trustDomain: string) {
+  if (document === undefined) return [{ name, document: unreadableDocument, mode }];
+  const slice = sliceOf(document, served, trustDomain);
+  return slice.statements.length === 0 ? [] : [{ name, document: formatPolicy(slice), mode }];
+}
+
+function boundaryFor({ boundary }: Role, served: readonly ServiceResource[], trustDomain: string): string {
+  if (boundary === undefined) return "";
+  return boundary.document === undefined ? unreadableDocument : formatPolicy(sliceOf(boundary.document, served, trustDomain));
+}

@@ -1,0 +1,115 @@
+/**
+ * Who is at the other end of a call. The listener verifies the client's chain once, when the connection is made, and
+ * remembers the leaf; a call is then matched to its connection by grpc-js, which reads the certificate from the very socket
+ * the call came in on (`getAuthContext`). At each call expiry and revocation are looked at again.
+ */
+import type { ServerUnaryCall } from "@grpc/grpc-js";
+import type { TLSSocket } from "node:tls";
+import type { WorkloadResource } from "../../common/resources/resource.ts";
+import { identityOfWorkload } from "../../common/resources/service-names.ts";
+import type { SpiffeId } from "../../common/spiffe/id.ts";
+import type { TrustBundles } from "../../common/x509/bundle.ts";
+import { X509ProfileError } from "../../common/x509/error.ts";
+import type { LeafCertificate } from "../../common/x509/svid-profile.ts";
+import { verifyPeer } from "../../common/x509/verify-chain.ts";
+import type { MeshState } from "../resources/mesh-state.ts";
+import { secondsFrom } from "../sts/roles.ts";
+import { RequestError } from "./request-error.ts";
+
+/** What of a call says who makes it. */
+export type CallOrigin = Pick<ServerUnaryCall<unknown, unknown>, "getAuthContext" | "getPeer">;
+
+export interface Peer {
+  readonly leaf: LeafCertificate;
+  /** `host:port` */
+  readonly address: string;
+}
+
+/** Verified leaves of open connections, by the certificate's SHA-256 as Node prints it. */
+export interface PeerRegister {
+  /**
+   * Verifies the chain that the client of a new connection sent. Undefined where it sent none; throws X509ProfileError for one
+   * that proves nothing.
+   */
+  readonly admit: (socket: TLSSocket) => LeafCertificate | undefined;
+  /** The verified peer of a call; undefined where the client sent no certificate. Throws RequestError `unauthenticated`. */
+  readonly peerOf: (call: CallOrigin) => Peer | undefined;
+}
+
+export function createPeerRegister(bundles: () => TrustBundles, now: () => number): PeerRegister {
+  const verified = new Map<string, { readonly leaf: LeafCertificate; connections: number }>();
+  return {
+    admit(socket) {
+      const chain = chainOf(socket);
+      if (chain.length === 0) return undefined;
+      const leaf = verifyPeer(chain, bundles(), Math.floor(now() / 1000));
+      const fingerprint = socket.getPeerCertificate().fingerprint256;
+      const known = verified.get(fingerprint) ?? { leaf, connections: 0 };
+      known.connections += 1;
+      verified.set(fingerprint, known);
+      socket.once("close", () => {
+        known.connections -= 1;
+        if (known.connections === 0) verified.delete(fingerprint);
+      });
+      // What grpc-js goes by to hand out the certificate: it is we who verified it.
+      socket.authorized = true;
+      return leaf;
+    },
+    peerOf(call) {
+      const certificate = call.getAuthContext().sslPeerCertificate;
+      if (certificate === undefined) return undefined;
+      const leaf = verified.get(certificate.fingerprint256)?.leaf;
+      if (leaf === undefined) throw new RequestError("unauthenticated", "unknown-certificate", "the client certificate is not known");
+      if (now() / 1000 > leaf.notAfter)
+        throw new RequestError("unauthenticated", "expired-certificate", "the client certificate has expired");
+      return { leaf, address: call.getPeer() };
+    },
+  };
+}
+
+/** DER as the peer sent it, leaf first. */
+function chainOf(socket: TLSSocket): Buffer[] {
+  const chain: Buffer[] = [];
+  let certificate = socket.getPeerX509Certificate();
+  // A root is its own issuer; a longer chain than any is refused by whoever verifies it.
+  while (certificate !== undefined && chain.length < 8) {
+    chain.push(certificate.raw);
+    certificate = certificate.issuerCertificate;
+  }
+  return chain;
+}
+
+/** Whether the mesh still wants this certificate. Throws RequestError `permission-denied`. */
+export function checkNotRevoked({ spiffeId, notBefore }: LeafCertificate, state: MeshState): void {
+  for (const { spec } of workloadsOf(spiffeId, state)) {
+    if (spec.quarantine) throw new RequestError("permission-denied", "quarantined", "the workload is quarantined");
+    if (notBefore < secondsFrom(spec.revokedBefore)) {
+      throw new RequestError("permission-denied", "revoked", "certificates of this age are revoked");
+    }
+  }
+}
+
+/** Whether the mesh wants anybody to have this identity. Throws RequestError `permission-denied`. */
+export function checkNotQuarantined(spiffeId: SpiffeId, state: MeshState): void {
+  if (workloadsOf(spiffeId, state).some(({ spec }) => spec.quarantine)) {
+    throw new RequestError("permission-denied", "quarantined", "the workload is quarantined");
+  }
+}
+
+/** The workloads registered with that identity. */
+export function workloadsOf(spiffeId: SpiffeId, state: MeshState): readonly WorkloadResource[] {
+  return [...state.workloads.values()].filter((workload) => identityOfWorkload(workload, state.trustDomain) === spiffeId);
+}
+
+/** Why a chain was refused, as a metric's label. */
+export function reasonOf(error: unknown): string {
+  return error instanceof X509ProfileError ? error.code : "internal";
+}
+
+/** The peer of a call that nobody may make without a certificate of the mesh in good standing. Throws RequestError. */
+export function requirePeer(peers: PeerRegister, origin: CallOrigin, state: MeshState): Peer {
+  const peer = peers.peerOf(origin);
+  if (peer === undefined) throw new RequestError("unauthenticated", "no-certificate", "a client certificate of the mesh is needed");
+  checkNotRevoked(peer.leaf, state);
+  return peer;
+}
