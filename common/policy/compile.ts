@@ -67,7 +67,7 @@ export interface CompiledPolicies {
   readonly audited: boolean;
 }
 
-// A statement of m actions and n resources would be filed m × n times; beyond this it is filed by service alone.
+// A statement of m actions and n resources would be filed m × n times; beyond this it is filed by service alone, or under none.
 const maxPlacesOfStatement = 512;
 
 /** Throws PolicyError if a document made in memory holds what `policyFromJson` would refuse. */
@@ -120,17 +120,24 @@ function bucketsFor(
   byAction: Map<string, ActionBucket>,
   byService: Map<string, ActionBucket>,
   anywhere: ActionBucket,
-): ReadonlySet<ActionBucket> {
-  if (element.negated || actions.some(({ service }) => hasWildcard(service))) return new Set([anywhere]);
-  const exact = actions.length * resources <= maxPlacesOfStatement;
-  const found = new Set<ActionBucket>();
+): readonly ActionBucket[] {
+  if (element.negated || actions.some(({ service }) => hasWildcard(service))) return [anywhere];
+  const exact = actions.length === 1 || actions.length * resources <= maxPlacesOfStatement;
+  const actionKeys = new Set<string>();
+  const serviceKeys = new Set<string>();
   for (const { service, name } of actions) {
-    const [map, key] = exact && !hasWildcard(name) ? [byAction, `${service}:${name}`] : [byService, service];
-    const bucket = map.get(key) ?? createBucket();
-    map.set(key, bucket);
-    found.add(bucket);
+    if (exact && !hasWildcard(name)) actionKeys.add(`${service}:${name}`);
+    else serviceKeys.add(service);
   }
-  return found.size * resources > maxPlacesOfStatement ? new Set([anywhere]) : found;
+  const keys = actionKeys.size + serviceKeys.size;
+  if (keys > 1 && keys * resources > maxPlacesOfStatement) return [anywhere];
+  return [...[...actionKeys].map((key) => bucketOf(byAction, key)), ...[...serviceKeys].map((key) => bucketOf(byService, key))];
+}
+
+function bucketOf(buckets: Map<string, ActionBucket>, key: string): ActionBucket {
+  const bucket = buckets.get(key) ?? createBucket();
+  buckets.set(key, bucket);
+  return bucket;
 }
 
 interface StatementFrame {

@@ -1,5 +1,5 @@
 /** Policies and requests from so small a world that they meet often. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import type { OneOrMore, RawPolicy, RawPolicySet, RawPrincipal, RawStatement, ReferenceRequest, Values } from "./reference.ts";
 
 const services = ["orders", "stock"];

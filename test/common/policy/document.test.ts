@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
   formatPolicy,
@@ -8,14 +8,20 @@ import {
   policyFromYaml,
   type PolicyKind,
 } from "../../../common/policy/document.ts";
+import { PolicyError } from "../../../common/policy/error.ts";
 import { documentOf, identityStatement, resourceStatement } from "./arbitraries.ts";
 
 const read = { Effect: "Allow", Action: "orders:GetItem", Resource: "arn:mesh:orders:prod.example:shop:item/*" };
 const assume = { Effect: "Allow", Action: "sts:AssumeRole", Principal: { SPIFFE: "spiffe://prod.example/ns/shop/sa/orders" } };
 const document = (...Statement: readonly object[]): object => ({ Version: "2012-10-17", Statement });
 
-function fails(value: unknown, kind: PolicyKind, code: string, path: string): void {
-  expect(() => policyFromValue(value, kind)).toThrow(expect.objectContaining({ name: "PolicyError", code, path }));
+function failureOf(value: unknown, kind: PolicyKind): { code: string; path: string } | undefined {
+  try {
+    policyFromValue(value, kind);
+  } catch (error) {
+    if (error instanceof PolicyError) return { code: error.code, path: error.path };
+  }
+  return undefined;
 }
 
 describe("policy documents", () => {
@@ -52,12 +58,12 @@ describe("policy documents", () => {
     ["unknown element", { ...document(read), Statements: [] }, "unknown-element", ""],
     ["misspelt element", { version: "2012-10-17", Statement: [] }, "unknown-element", ""],
     ["empty Id", { Id: "", Statement: [] }, "invalid-id", "Id"],
-    ["statement that is text", document(read, "x" as unknown as object), "wrong-type", "Statement[1]"],
+    ["statement that is text", { Version: "2012-10-17", Statement: [read, "x"] }, "wrong-type", "Statement[1]"],
     ["too many statements", document(...Array.from({ length: maxStatements + 1 }, () => read)), "too-many-statements", "Statement"],
     ["two of one Sid", document({ Sid: "A", ...read }, { Sid: "A", ...read }), "duplicate-sid", "Statement[1].Sid"],
     ["Sid with a line break", document({ Sid: "A\nB", ...read }), "invalid-sid", "Statement[0].Sid"],
     ["empty Sid", document({ Sid: "", ...read }), "invalid-sid", "Statement[0].Sid"],
-    ["no Effect", document({ ...read, Effect: undefined } as object), "wrong-type", "Statement[0].Effect"],
+    ["no Effect", document({ Action: "*", Resource: "*" }), "missing-element", "Statement[0]"],
     ["lower-case Effect", document({ ...read, Effect: "allow" }), "invalid-effect", "Statement[0].Effect"],
     ["Effect in a list", document({ ...read, Effect: ["Allow"] }), "wrong-type", "Statement[0].Effect"],
     ["unknown element of a statement", document({ ...read, Condtion: {} }), "unknown-element", "Statement[0]"],
@@ -154,8 +160,7 @@ describe("policy documents", () => {
       "Statement[0].Condition.StringLike.aws:x",
     ],
   ])("identity policy, %s", (_what, value, code, path) => {
-    const defined = JSON.parse(JSON.stringify(value, (_key, inner: unknown) => (inner === undefined ? null : inner))) as unknown;
-    fails(defined, "identity", code, path);
+    expect(failureOf(value, "identity")).toEqual({ code, path });
   });
 
   it.each([
@@ -205,7 +210,7 @@ describe("policy documents", () => {
     ["NotPrincipal with Allow", document({ ...read, NotPrincipal: "*" }), "invalid-principal", "Statement[0].NotPrincipal"],
     ["both", document({ ...read, Effect: "Deny", NotPrincipal: "*", Principal: "*" }), "conflicting-elements", "Statement[0]"],
   ])("resource policy, %s", (_what, value, code, path) => {
-    fails(value, "resource", code, path);
+    expect(failureOf(value, "resource")).toEqual({ code, path });
   });
 
   it.each([
@@ -219,7 +224,7 @@ describe("policy documents", () => {
       "Statement[0].NotPrincipal",
     ],
   ])("trust policy, %s", (_what, value, code, path) => {
-    fails(value, "trust", code, path);
+    expect(failureOf(value, "trust")).toEqual({ code, path });
   });
 
   it("say where the mistake stands, in JSON", () => {
@@ -277,8 +282,8 @@ Statement:
   it("bound what is not plain data or is nested too deep", () => {
     let deep: unknown = "x";
     for (let level = 0; level < 10_000; level += 1) deep = [deep];
-    fails(deep, "identity", "too-deep", "[0]".repeat(11));
-    fails({ Version: "2012-10-17", Statement: () => [] }, "identity", "wrong-type", "Statement");
+    expect(failureOf(deep, "identity")).toEqual({ code: "too-deep", path: "[0]".repeat(11) });
+    expect(failureOf({ Version: "2012-10-17", Statement: () => [] }, "identity")).toEqual({ code: "wrong-type", path: "Statement" });
   });
 
   it("are the same after being written and read again", () => {

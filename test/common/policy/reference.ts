@@ -225,7 +225,7 @@ export function referenceEvaluate(request: ReferenceRequest, set: RawPolicySet, 
   const boundary = inForce(set.boundary);
   const session = inForce(set.session);
   const guardrails = (set.guardrails ?? []).map(inForce);
-  const denied = (reason: string, statement: ReferenceOutcome["statement"] = undefined): ReferenceOutcome => ({
+  const denied = (reason: string, statement?: ReferenceOutcome["statement"]): ReferenceOutcome => ({
     decision: "deny",
     reason,
     statement,

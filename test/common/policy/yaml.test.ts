@@ -67,12 +67,17 @@ Statement:
     ["a: 0x10", "wrong-type", 1, 4],
     ["a: 012", "wrong-type", 1, 4],
     ["a: .inf", "wrong-type", 1, 4],
-    ["[".repeat(60_000), "too-deep", 1, 11],
-    ["- ".repeat(30_000), "too-deep", 1, 21],
-    ["? ".repeat(30_000), "too-deep", 1, 21],
-    ["a: {".repeat(10_000), "too-deep", 1, 40],
-    ["x".repeat(65_537), "too-large", undefined, undefined],
-  ])("%.20j is %s at line %j, column %j", (text, code, line, column) => {
+  ])("%j is %s at line %j, column %j", (text, code, line, column) => {
+    expect(errorOf(text)).toMatchObject({ code, line, column });
+  });
+
+  it.each<[string, string, string, number | undefined, number | undefined]>([
+    ["brackets", "[".repeat(60_000), "too-deep", 1, 11],
+    ["sequences in sequences", "- ".repeat(30_000), "too-deep", 1, 21],
+    ["keys in keys", "? ".repeat(30_000), "too-deep", 1, 21],
+    ["mappings in flow", "a: {".repeat(10_000), "too-deep", 1, 40],
+    ["a long word", "x".repeat(65_537), "too-large", undefined, undefined],
+  ])("%s without end are stopped", (_what, text, code, line, column) => {
     expect(errorOf(text)).toMatchObject({ code, line, column });
   });
 
