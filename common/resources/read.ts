@@ -45,7 +45,8 @@ export function readResource(text: string, file: string): Resource {
   return resource;
 }
 
-function readDocument(document: YamlDocument): Resource | ResourceProblem[] {
+/** One document of a text: its resource, or everything that is wrong with it. */
+export function readDocument(document: YamlDocument): Resource | ResourceProblem[] {
   const { value } = document;
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     return [document.problemAt([], false, "a resource", describeValue(value))];

@@ -1,0 +1,47 @@
+/** The admin API of a control plane on its Unix socket. */
+import { credentials, Metadata, status, type ServiceError } from "@grpc/grpc-js";
+import {
+  AdminServiceClient,
+  type ApplyResponse,
+  type CreateJoinTokenResponse,
+  type GetResourcesResponse,
+  type GetStatusResponse,
+} from "../common/gen/mesh/v1/admin.ts";
+
+export interface AdminClient {
+  /** Each a JSON document. */
+  apply(resources: readonly string[], dryRun: boolean): Promise<ApplyResponse>;
+  get(kind: string, namespace: string, name: string): Promise<GetResourcesResponse>;
+  createJoinToken(namespace: string, workload: string): Promise<CreateJoinTokenResponse>;
+  status(): Promise<GetStatusResponse>;
+  close(): void;
+}
+
+const timeoutMs = 10_000;
+
+/** Calls reject with Error whose message says what to do. */
+export function connectAdmin(socket: string): AdminClient {
+  const client = new AdminServiceClient(`unix:${socket}`, credentials.createInsecure());
+  const call = <T>(start: (callback: (error: ServiceError | null, response: T) => void) => void) =>
+    new Promise<T>((resolve, reject) => {
+      start((error, response) => {
+        if (error) reject(new Error(explain(error, socket), { cause: error }));
+        else resolve(response);
+      });
+    });
+  const options = () => ({ deadline: Date.now() + timeoutMs });
+  return {
+    apply: (resources, dryRun) => call((done) => client.apply({ resources: [...resources], dryRun }, new Metadata(), options(), done)),
+    get: (kind, namespace, name) => call((done) => client.getResources({ kind, namespace, name }, new Metadata(), options(), done)),
+    createJoinToken: (namespace, workload) =>
+      call((done) => client.createJoinToken({ namespace, workload, ttlSeconds: 0 }, new Metadata(), options(), done)),
+    status: () => call((done) => client.getStatus({}, new Metadata(), options(), done)),
+    close: () => client.close(),
+  };
+}
+
+function explain(error: ServiceError, socket: string): string {
+  return error.code === status.UNAVAILABLE
+    ? `no control plane answers on ${socket}; is it running, and is this its admin socket?`
+    : error.details || error.message;
+}

@@ -1,0 +1,44 @@
+/** `countersign up`: runs a mesh.yaml until Ctrl-C, a program that fails, or a part of the mesh that ends. */
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { runUntilSignalled } from "../common/runtime/shutdown.ts";
+import { readMeshFile } from "./up/mesh-file.ts";
+import { createPrinter } from "./up/print.ts";
+import { runMesh } from "./up/run-mesh.ts";
+
+const drainMilliseconds = 30_000;
+
+export async function up(options: { file: string; data?: string; json?: true }): Promise<void> {
+  const resources = readMeshFile(await readFile(options.file, "utf8"), options.file);
+  if (!resources.some((each) => each.kind === "Workload")) {
+    throw new Error(`${options.file} has no Workload and no services: there is nothing to run`);
+  }
+  const data = options.data === undefined ? await mkdtemp(join(tmpdir(), "countersign-")) : resolve(options.data);
+  const printer = createPrinter(process.stdout, options.json === true);
+  try {
+    await runUntilSignalled(
+      async (signal) => {
+        const mesh = await runMesh({
+          resources,
+          data,
+          cwd: resolve(dirname(options.file)),
+          environment: process.env,
+          onEvent: printer.event,
+          signal,
+        });
+        printer.ready(mesh);
+        const stopped = new Promise<void>((done) => signal.addEventListener("abort", () => done(), { once: true }));
+        try {
+          await Promise.race([stopped, mesh.failed]);
+        } finally {
+          printer.note("stopping");
+          await mesh.stop();
+        }
+      },
+      { drainMilliseconds },
+    );
+  } finally {
+    if (options.data === undefined) await rm(data, { recursive: true, force: true });
+  }
+}

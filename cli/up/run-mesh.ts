@@ -1,0 +1,349 @@
+/**
+ * A whole mesh on one machine: a control plane, a sidecar beside every workload, and the workloads' own programs, each a
+ * process, with nothing of the mesh in the programs but `http_proxy` and `PORT` in their environment.
+ *
+ * Nothing is restarted: a program that ends is reported; a sidecar or control plane that ends ends the mesh with its name.
+ */
+import { mkdir } from "node:fs/promises";
+import { createServer, connect, type AddressInfo } from "node:net";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import {
+  apiVersion,
+  kindSchemas,
+  type MeshResource,
+  type Resource,
+  type ServiceResource,
+  type WorkloadResource,
+} from "../../common/resources/resource.ts";
+import { connectAdmin, type AdminClient } from "../admin-client.ts";
+import { startProcess, type Exit, type RunningProcess } from "./processes.ts";
+
+export type MeshEvent =
+  /** A JSON line of a control plane or sidecar. */
+  | { readonly kind: "log"; readonly process: string; readonly fields: ReadonlyMap<string, unknown> }
+  /** A line of a program of the user's, or one of ours that is no JSON. */
+  | { readonly kind: "output"; readonly process: string; readonly stream: "stdout" | "stderr"; readonly line: string }
+  | { readonly kind: "started"; readonly process: string; readonly pid: number | undefined }
+  | { readonly kind: "exited"; readonly process: string; readonly exit: Exit };
+
+export interface SidecarAddresses {
+  readonly outbound: string;
+  readonly inbound: string;
+  readonly admin: string;
+  readonly metrics: string;
+  readonly health: string;
+  readonly spiffeId: string;
+  readonly instance: string;
+}
+
+export interface RunningMesh {
+  readonly trustDomain: string;
+  readonly controlPlane: { readonly grpc: string; readonly metrics: string; readonly bundle: string; readonly socket: string };
+  /** By workload, `namespace/name`. */
+  readonly sidecars: ReadonlyMap<string, SidecarAddresses>;
+  /** Where the programs listen. */
+  readonly programs: ReadonlyMap<string, { readonly port: number }>;
+  readonly admin: AdminClient;
+  /** Rejects with MeshError when a part of the mesh itself ends, or a program ends badly. Never resolves. */
+  readonly failed: Promise<never>;
+  /** Ends the programs, then the sidecars, then the control plane. */
+  stop(): Promise<void>;
+}
+
+export class MeshError extends Error {
+  override readonly name = "MeshError";
+  readonly code: "process-ended" | "not-ready" | "program-failed" | "refused";
+
+  constructor(code: MeshError["code"], message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+export interface RunMeshOptions {
+  readonly resources: readonly Resource[];
+  /** Folder of the control plane's data; made when it is not there. */
+  readonly data: string;
+  /** Where commands run. */
+  readonly cwd: string;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly onEvent: (event: MeshEvent) => void;
+  readonly signal: AbortSignal;
+}
+
+const main = join(import.meta.dirname, "../main.ts");
+const anyPort = "127.0.0.1:0";
+const readyTimeoutMs = 30_000;
+const stopTimeoutMs = 10_000;
+const localTrustDomain = "mesh.local";
+
+interface Ready {
+  readonly process: RunningProcess;
+  readonly fields: ReadonlyMap<string, unknown>;
+}
+
+/** Resolves when every program runs and those with a port listen. Rejects with MeshError, everything stopped again. */
+export async function runMesh(options: RunMeshOptions): Promise<RunningMesh> {
+  const { onEvent, signal } = options;
+  const programs: RunningProcess[] = [];
+  const sidecars: RunningProcess[] = [];
+  const failure = Promise.withResolvers<never>();
+  failure.promise.catch(() => undefined);
+  let stopping = false;
+  let controlPlane: RunningProcess | undefined;
+  let admin: AdminClient | undefined;
+
+  async function stop(): Promise<void> {
+    stopping = true;
+    admin?.close();
+    await Promise.all(programs.map((each) => each.stop(stopTimeoutMs)));
+    await Promise.all(sidecars.map((each) => each.stop(stopTimeoutMs)));
+    await controlPlane?.stop(stopTimeoutMs);
+  }
+
+  /** Starts a part of the mesh itself and waits for its `ready` line. */
+  function startOurs(name: string, command: string, environment: Record<string, string>): Promise<Ready> {
+    return new Promise((resolve, reject) => {
+      let lastLine = "";
+      const timer = setTimeout(
+        () => reject(new MeshError("not-ready", `${name} was not ready within ${readyTimeoutMs / 1000} s: ${lastLine}`)),
+        readyTimeoutMs,
+      );
+      const running = startProcess({
+        name,
+        command: [process.execPath, main, command],
+        cwd: options.cwd,
+        environment: { ...ourEnvironment(options.environment), ...environment },
+        onLine(line, stream) {
+          const fields = jsonFields(line);
+          if (!fields) {
+            lastLine = line;
+            onEvent({ kind: "output", process: name, stream, line });
+            return;
+          }
+          onEvent({ kind: "log", process: name, fields });
+          if (fields.get("event") === "ready") {
+            clearTimeout(timer);
+            resolve({ process: running, fields });
+          }
+        },
+      });
+      onEvent({ kind: "started", process: name, pid: running.pid });
+      if (command === "sidecar") sidecars.push(running);
+      else controlPlane = running;
+      void running.exited.then((exit) => {
+        clearTimeout(timer);
+        if (stopping) return;
+        onEvent({ kind: "exited", process: name, exit });
+        const error = new MeshError("process-ended", `${name} ${describeExit(exit)}${lastLine === "" ? "" : `: ${lastLine}`}`);
+        reject(error);
+        failure.reject(error);
+      });
+    });
+  }
+
+  try {
+    const mesh = options.resources.find((each): each is MeshResource => each.kind === "Mesh") ?? defaultMesh();
+    const { trustDomain } = mesh.spec;
+    await mkdir(options.data, { recursive: true });
+    const ready = await startOurs("control-plane", "control-plane", {
+      COUNTERSIGN_DATA: options.data,
+      COUNTERSIGN_TRUST_DOMAIN: trustDomain,
+      COUNTERSIGN_GRPC: anyPort,
+      COUNTERSIGN_METRICS: anyPort,
+    });
+    const socket = join(options.data, "admin.sock");
+    const bundle = join(options.data, "bundle.pem");
+    const grpc = textOf(ready.fields, "grpc");
+    admin = connectAdmin(socket);
+    const resources = options.resources.includes(mesh) ? options.resources : [mesh, ...options.resources];
+    await admin.apply(
+      resources.map((each) => JSON.stringify(each)),
+      false,
+    );
+
+    // One without a command runs elsewhere: it is registered, and that is all.
+    const workloads = options.resources.filter(
+      (each): each is WorkloadResource => each.kind === "Workload" && each.spec.command !== undefined,
+    );
+    const ports = new Map<WorkloadResource, number>();
+    for (const workload of workloads) ports.set(workload, workload.spec.port ?? (await freePort()));
+
+    const addresses = new Map<string, SidecarAddresses>();
+    await Promise.all(
+      workloads.map(async (workload) => {
+        const { namespace, name } = workload.metadata;
+        const { token } = await (admin as AdminClient).createJoinToken(namespace, name);
+        const { fields } = await startOurs(`${name}-sidecar`, "sidecar", {
+          COUNTERSIGN_TRUST_DOMAIN: trustDomain,
+          COUNTERSIGN_CONTROL_PLANE: grpc,
+          COUNTERSIGN_TRUST_BUNDLE: bundle,
+          COUNTERSIGN_JOIN_TOKEN: token,
+          COUNTERSIGN_SESSION_NAME: sessionName(name),
+          COUNTERSIGN_OUTBOUND: anyPort,
+          COUNTERSIGN_INBOUND: anyPort,
+          COUNTERSIGN_ADMIN: anyPort,
+          COUNTERSIGN_METRICS: anyPort,
+          COUNTERSIGN_HEALTH: anyPort,
+          COUNTERSIGN_APP: `127.0.0.1:${ports.get(workload) ?? 0}`,
+          COUNTERSIGN_DRAIN_SECONDS: "5",
+        });
+        addresses.set(`${namespace}/${name}`, {
+          outbound: textOf(fields, "outbound"),
+          inbound: textOf(fields, "inbound"),
+          admin: textOf(fields, "admin"),
+          metrics: textOf(fields, "metrics"),
+          health: textOf(fields, "health"),
+          spiffeId: textOf(fields, "spiffeId"),
+          instance: textOf(fields, "instance"),
+        });
+      }),
+    );
+
+    const listening = new Map<string, { port: number }>();
+    const services = options.resources.filter((each): each is ServiceResource => each.kind === "Service");
+    for (const workload of calleesFirst(workloads, services)) {
+      const { command, env } = workload.spec;
+      if (command === undefined) continue;
+      const { namespace, name } = workload.metadata;
+      const port = ports.get(workload) ?? 0;
+      const sidecar = addresses.get(`${namespace}/${name}`);
+      if (!sidecar) throw new MeshError("not-ready", `${name} has no sidecar`);
+      const program = startProcess({
+        name,
+        command,
+        cwd: options.cwd,
+        environment: { ...options.environment, ...proxyEnvironment(sidecar.outbound), PORT: String(port), ...env },
+        onLine: (line, stream) => onEvent({ kind: "output", process: name, stream, line }),
+      });
+      programs.push(program);
+      onEvent({ kind: "started", process: name, pid: program.pid });
+      void program.exited.then((exit) => {
+        if (stopping) return;
+        onEvent({ kind: "exited", process: name, exit });
+        if (exit.code !== 0) failure.reject(new MeshError("program-failed", `${name} ${describeExit(exit)}`));
+      });
+      listening.set(`${namespace}/${name}`, { port });
+      if (isServed(workload, services)) {
+        await Promise.race([untilListening(name, port, program.exited, signal), failure.promise]);
+      }
+    }
+    return {
+      trustDomain,
+      controlPlane: { grpc, metrics: textOf(ready.fields, "metrics"), bundle, socket },
+      sidecars: addresses,
+      programs: listening,
+      admin,
+      failed: failure.promise,
+      stop,
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+function defaultMesh(): MeshResource {
+  return kindSchemas.Mesh.parse({ apiVersion, kind: "Mesh", spec: { trustDomain: localTrustDomain } });
+}
+
+/** Ours must not read what is meant for another mesh's programs. */
+function ourEnvironment(environment: RunMeshOptions["environment"]): Record<string, string | undefined> {
+  return Object.fromEntries(
+    Object.entries(environment).filter(([name]) => !name.startsWith("COUNTERSIGN_") && !/^https?_proxy$/i.test(name)),
+  );
+}
+
+/** What makes curl, Python, Go, Ruby and Node send plain HTTP by way of the sidecar. Loopback stays loopback. */
+function proxyEnvironment(outbound: string): Record<string, string> {
+  const proxy = `http://${outbound}`;
+  const direct = "127.0.0.1,localhost,::1";
+  return { http_proxy: proxy, HTTP_PROXY: proxy, no_proxy: direct, NO_PROXY: direct, NODE_USE_ENV_PROXY: "1" };
+}
+
+function sessionName(workload: string): string {
+  return workload.length >= 2 ? workload.slice(0, 64) : `${workload}-1`;
+}
+
+/** A service is started after those it calls, so that its first call finds them; circles are cut anywhere. */
+function calleesFirst(workloads: readonly WorkloadResource[], services: readonly ServiceResource[]): WorkloadResource[] {
+  const ordered = new Set<WorkloadResource>();
+  const visiting = new Set<WorkloadResource>();
+  const visit = (workload: WorkloadResource): void => {
+    if (ordered.has(workload) || visiting.has(workload)) return;
+    visiting.add(workload);
+    for (const call of serviceOf(workload, services)?.spec.calls ?? []) {
+      const namespace = "namespace" in call && call.namespace !== undefined ? call.namespace : workload.metadata.namespace;
+      const callee = workloads.find((each) => each.metadata.name === call.service && each.metadata.namespace === namespace);
+      if (callee) visit(callee);
+    }
+    ordered.add(workload);
+  };
+  for (const workload of workloads) visit(workload);
+  return [...ordered];
+}
+
+function serviceOf(workload: WorkloadResource, services: readonly ServiceResource[]): ServiceResource | undefined {
+  return services.find(({ metadata }) => metadata.name === workload.metadata.name && metadata.namespace === workload.metadata.namespace);
+}
+
+/** Whether anybody calls it: then it has to listen before they do. */
+function isServed(workload: WorkloadResource, services: readonly ServiceResource[]): boolean {
+  return (
+    workload.spec.port !== undefined ||
+    services.some(({ spec }) => spec.calls.some((call) => call.service === workload.metadata.name)) ||
+    (serviceOf(workload, services)?.spec.ports.length ?? 0) > 0
+  );
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+async function untilListening(name: string, port: number, exited: Promise<Exit>, signal: AbortSignal): Promise<void> {
+  const deadline = Date.now() + readyTimeoutMs;
+  let ended: Exit | undefined;
+  void exited.then((exit) => (ended = exit));
+  while (!(await accepts(port))) {
+    signal.throwIfAborted();
+    if (ended) throw new MeshError("program-failed", `${name} ${describeExit(ended)} before it listened on port ${port}`);
+    if (Date.now() > deadline) throw new MeshError("not-ready", `${name} does not listen on port ${port} after ${readyTimeoutMs / 1000} s`);
+    await delay(25);
+  }
+}
+
+function accepts(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: "127.0.0.1", port });
+    socket.once("connect", () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once("error", () => resolve(false));
+  });
+}
+
+export function describeExit({ code, signal }: Exit): string {
+  return signal === undefined ? `ended with status ${code ?? 0}` : `was ended by ${signal}`;
+}
+
+function jsonFields(line: string): ReadonlyMap<string, unknown> | undefined {
+  if (!line.startsWith("{")) return undefined;
+  try {
+    return new Map(Object.entries(JSON.parse(line) as object));
+  } catch {
+    // A line that only looks like one of ours.
+    return undefined;
+  }
+}
+
+function textOf(fields: ReadonlyMap<string, unknown>, name: string): string {
+  const value = fields.get(name);
+  if (typeof value !== "string") throw new MeshError("not-ready", `a ready line without ${name}`);
+  return value;
+}
