@@ -14,7 +14,7 @@ import { Http2ErrorCode } from "./error.ts";
 import { loseAll, resetStream } from "./endings.ts";
 import { clientPreface, DEFAULT_WINDOW } from "./frames.ts";
 import { defaultLimits } from "./limits.ts";
-import { reserve, take } from "./output.ts";
+import { take } from "./output.ts";
 import { goaway, ping } from "./receive-control.ts";
 import { receive } from "./receive.ts";
 import { pump, sendData, sendTrailers } from "./send-data.ts";
@@ -103,8 +103,8 @@ export function createHttp2Connection(options: Http2Options): Http2Connection {
 function writePreface(state: Http2State): void {
   const settings = settingsFrame(state.limits, state.server);
   const preface = state.server ? settings : Buffer.concat([clientPreface, settings]);
-  reserve(state.output, preface.length);
-  preface.copy(state.output.buffer, 0);
+  // Put there by hand: the owner has no connection yet that `onOutput` could tell it to flush.
+  state.output.buffer = Buffer.concat([preface, Buffer.alloc(64)]);
   state.output.length = preface.length;
   openConnectionWindow(state, DEFAULT_WINDOW);
 }

@@ -199,7 +199,7 @@ export function createHpackEncoder(options: HpackEncoderOptions): HpackEncoder {
       return true;
     }
     if (--record.credit > REST) return false;
-    record.credit = 1;
+    record.credit = 0;
     return true;
   }
 
