@@ -1,8 +1,7 @@
 /** Countersign: a real control plane, and the sidecars of a caller and of the application, by the command line users have. */
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { credentials } from "@grpc/grpc-js";
-import { AdminServiceClient } from "../../../common/gen/mesh/v1/admin.ts";
+import { connectAdmin } from "../../../cli/admin-client.ts";
 import { BenchError } from "../errors.ts";
 import type { Running } from "../processes.ts";
 import { waitForAnswer, type Peer, type Site } from "./peer.ts";
@@ -20,8 +19,8 @@ function resource(kind: string, name: string, spec: object): string {
 const resources = [
   resource("Workload", "caller", {}),
   resource("Workload", "app", {}),
-  resource("Service", "caller", { calls: [{ service: "app", actions: ["Get"] }] }),
-  resource("Service", "app", { ports: [{ port: 80 }], operations: { Get: "GET /" }, operationsMode: "strict" }),
+  resource("Service", "caller", { calls: [{ service: "app", actions: ["ReadPage"] }] }),
+  resource("Service", "app", { ports: [{ port: 80 }], operations: { ReadPage: "GET /" }, operationsMode: "strict" }),
 ];
 
 /** The address that the `ready` line gives under `name`. */
@@ -36,23 +35,16 @@ function readyAddress(running: Running, name: string): Promise<string> {
 
 /** Registers the two workloads and resolves to a join token of each. */
 async function register(socket: string): Promise<{ readonly caller: string; readonly app: string }> {
-  const client = new AdminServiceClient(`unix:${socket}`, credentials.createInsecure());
+  const admin = connectAdmin(socket);
   try {
-    await new Promise<void>((resolve, reject) => {
-      client.apply({ resources, dryRun: false }, (error) => (error === null ? resolve() : reject(error)));
-    });
-    const token = (workload: string) =>
-      new Promise<string>((resolve, reject) => {
-        client.createJoinToken({ namespace, workload, ttlSeconds: 0 }, (error, response) => {
-          if (error === null) resolve(response.token);
-          else reject(error);
-        });
-      });
-    return { caller: await token("caller"), app: await token("app") };
+    await admin.apply(resources, false);
+    const caller = await admin.createJoinToken(namespace, "caller");
+    const app = await admin.createJoinToken(namespace, "app");
+    return { caller: caller.token, app: app.token };
   } catch (cause) {
     throw new BenchError("process-failed", `the control plane refused: ${(cause as Error).message}`, { cause });
   } finally {
-    client.close();
+    admin.close();
   }
 }
 
