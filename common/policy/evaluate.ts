@@ -5,11 +5,11 @@
  * The caller vouches for its inputs: that the principal holds the session, that the action and the resource are those of the request that
  * is going to be forwarded, and that the context gives a header only if it was signed.
  */
-import type { ActionBucket, CompiledPolicies, CompiledStatement } from "./compile.ts";
+import type { CompiledPolicies, CompiledStatement } from "./compile.ts";
 import type { AllowReason, Decision, DenyReason, StatementReference } from "./decision.ts";
 import type { Principal } from "./principal.ts";
 import type { RequestContext } from "./request-context.ts";
-import { visitMatches } from "./resource-index.ts";
+import { visitStatements, type Search } from "./statement-index.ts";
 
 export interface AuthorizationRequest {
   /** `orders:GetItem` */
@@ -32,16 +32,10 @@ export interface PolicySet {
 }
 
 /** What one set of policies says to a request. */
-export interface Scan {
-  readonly action: string;
-  readonly service: string;
-  readonly resource: string;
+export interface Scan extends Search {
   readonly principal: Principal;
-  readonly context: RequestContext;
   /** Whether policies in audit mode count. */
   readonly audited: boolean;
-  /** Whether the statement at hand was filed under the very action. */
-  actionKnown: boolean;
   deny: CompiledStatement | undefined;
   allow: CompiledStatement | undefined;
   /** An Allow that names the session itself. */
@@ -175,29 +169,16 @@ export function createScan(
 
 /** Fills in the first Deny and the first Allow, in order of the documents, that apply. */
 export function scanPolicies(policies: CompiledPolicies, scan: Scan): void {
-  const exact = policies.byAction.get(scan.action);
-  if (exact !== undefined) {
-    scan.actionKnown = true;
-    scanBucket(exact, scan);
-    scan.actionKnown = false;
-  }
-  const ofService = policies.byService.get(scan.service);
-  if (ofService !== undefined) scanBucket(ofService, scan);
-  scanBucket(policies.anywhere, scan);
+  visitStatements(policies.index, scan, consider);
 }
 
-function scanBucket(bucket: ActionBucket, scan: Scan): void {
-  visitMatches(bucket.byResource, scan.resource, scan.context, consider, scan);
-  for (const statement of bucket.others) if (statement.matchesResource(scan.resource, scan.context)) consider(scan, statement);
-}
-
-/** Looks at a statement whose resource matches, unless it could not change the result. */
+/** Looks at a statement whose resource matches, unless it could not change the result or was met under its very action before. */
 function consider(scan: Scan, statement: CompiledStatement): void {
   if (statement.audit && !scan.audited) return;
   const { order, deny, principal } = statement;
   const best = deny ? scan.deny : principal === undefined ? scan.allow : scan.sessionAllow;
   if (best !== undefined && best.order <= order) return;
-  if (!scan.actionKnown && !statement.matchesAction(scan.action)) return;
+  if (!scan.actionKnown && (statement.filing.actions.has(scan.action) || !statement.matchesAction(scan.action))) return;
   scan.evaluated += 1;
   const named = principal === undefined ? "otherwise" : principal(scan.principal);
   if (named === "not") return;

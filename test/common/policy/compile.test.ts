@@ -41,7 +41,7 @@ describe("compiled policies", () => {
     const actions = Array.from({ length: 700 }, (_, index) => `orders:Action${index}`);
     const resources = Array.from({ length: 700 }, (_, index) => arn(`item/${index}/*`));
     const identity = compile({ Effect: "Allow", Action: actions, Resource: resources });
-    expect([identity.byAction.size, identity.byService.size]).toEqual([0, 1]);
+    expect([identity.index.byAction.size, identity.index.byService.size]).toEqual([0, 1]);
     expect(evaluate(request("orders:action699", "item/699/x"), { identity }, "a.example").decision).toBe("allow");
     expect(evaluate(request("orders:action700", "item/699/x"), { identity }, "a.example").decision).toBe("deny");
     expect(evaluate(request("orders:action699", "item/700/x"), { identity }, "a.example").decision).toBe("deny");
@@ -51,7 +51,7 @@ describe("compiled policies", () => {
     const actions = Array.from({ length: 700 }, (_, index) => `service${index}:Get*`);
     const resources = Array.from({ length: 700 }, (_, index) => arn(`item/${index}`));
     const identity = compile({ Effect: "Deny", Action: actions, Resource: resources });
-    expect([identity.byAction.size, identity.byService.size]).toEqual([0, 0]);
+    expect([identity.index.byAction.size, identity.index.byService.size]).toEqual([0, 0]);
     expect(evaluate(request("service699:GetItem", "item/699"), { identity }, "a.example").reason).toBe("explicit-deny");
     expect(evaluate(request("service700:GetItem", "item/699"), { identity }, "a.example").reason).toBe("no-allow");
   });
