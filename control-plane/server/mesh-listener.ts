@@ -146,7 +146,7 @@ export async function openMeshListener(options: {
 
 /** Ends the connection when the client's certificate does; looks at the clock now and then, because it may jump. */
 function closeAtExpiry(socket: TLSSocket, notAfterSeconds: number, clock: Clock): void {
-  let cancel: () => void;
+  let cancel: (() => void) | undefined;
   const look = (): void => {
     const left = notAfterSeconds * 1000 - clock.now();
     if (left < 0) socket.destroy();
@@ -154,6 +154,6 @@ function closeAtExpiry(socket: TLSSocket, notAfterSeconds: number, clock: Clock)
   };
   look();
   socket.once("close", () => {
-    cancel();
+    cancel?.();
   });
 }
