@@ -3,6 +3,7 @@ import {
   booleanOf,
   childrenOf,
   DerError,
+  encodedOf,
   expectTag,
   integerOf,
   octetsOfBitString,
@@ -65,7 +66,7 @@ function checkName(name: DerNode | undefined): Buffer {
       if (members.length !== 2) throw new DerError("value-encoding", "a name's attribute is malformed");
     }
   }
-  return expectTag(name, Tag.SEQUENCE).encoded;
+  return encodedOf(expectTag(name, Tag.SEQUENCE));
 }
 
 function readSerial(node: DerNode | undefined): string {
@@ -99,7 +100,7 @@ function readSigned(der: Buffer, signed: DerNode, outerAlgorithm: DerNode, signa
   if (smallIntegerOf(versionNumber) !== VERSION_3 || versionRest.length > 0) {
     throw new X509ProfileError("version", "not a certificate of version 3");
   }
-  if (!expectTag(algorithm, Tag.SEQUENCE).encoded.equals(outerAlgorithm.encoded)) {
+  if (!expectTag(algorithm, Tag.SEQUENCE).content.equals(outerAlgorithm.content)) {
     throw new X509ProfileError("signature-algorithm", "the signed and the outer signature algorithm differ");
   }
   const [notBeforeNode, notAfterNode, ...validityRest] = childrenOf(validity);
@@ -111,7 +112,7 @@ function readSigned(der: Buffer, signed: DerNode, outerAlgorithm: DerNode, signa
   const key = expectTag(publicKey, Tag.SEQUENCE);
   return {
     der,
-    signed: signed.encoded,
+    signed: encodedOf(signed),
     signatureAlgorithm: signatureAlgorithmOf(outerAlgorithm),
     signature,
     serial: readSerial(serial),
@@ -119,7 +120,7 @@ function readSigned(der: Buffer, signed: DerNode, outerAlgorithm: DerNode, signa
     subject: checkName(subject),
     notBefore,
     notAfter,
-    publicKey: key.encoded,
+    publicKey: encodedOf(key),
     keyKind: checkPublicKey(key).kind,
     extensions: readExtensions(extensionList),
   };

@@ -63,9 +63,22 @@ export function encodeNamedBits(bits: number): Buffer {
   return encode(Tag.BIT_STRING, Buffer.of(31 - Math.clz32(octet & -octet), octet));
 }
 
+function twoDigits(number: number): string {
+  return number < 10 ? `0${number}` : `${number}`;
+}
+
 /** Seconds since 1970 as a certificate's Time: UTCTime from 1950 through 2049, GeneralizedTime after (RFC 5280 4.1.2.5). */
 export function encodeTime(epochSeconds: number): Buffer {
-  const digits = new Date(epochSeconds * 1000).toISOString().replaceAll(/[-:T]|\.\d+/g, "");
-  const utc = digits < "20500101";
-  return encode(utc ? Tag.UTC_TIME : Tag.GENERALIZED_TIME, Buffer.from(utc ? digits.slice(2) : digits, "latin1"));
+  const date = new Date(epochSeconds * 1000);
+  const year = date.getUTCFullYear();
+  const utc = year < 2050;
+  const text =
+    (utc ? "" : twoDigits(Math.floor(year / 100))) +
+    twoDigits(year % 100) +
+    twoDigits(date.getUTCMonth() + 1) +
+    twoDigits(date.getUTCDate()) +
+    twoDigits(date.getUTCHours()) +
+    twoDigits(date.getUTCMinutes()) +
+    twoDigits(date.getUTCSeconds());
+  return encode(utc ? Tag.UTC_TIME : Tag.GENERALIZED_TIME, Buffer.from(`${text}Z`, "latin1"));
 }

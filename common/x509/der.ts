@@ -39,8 +39,15 @@ export interface DerNode {
   /** The identifier octet: class, constructed bit and number. */
   readonly tag: number;
   readonly content: Buffer;
-  /** Header and content, as they stood in the input. */
-  readonly encoded: Buffer;
+  /** What the node was found in, and where. */
+  readonly source: Buffer;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Header and content, as they stood in the input. */
+export function encodedOf({ source, start, end }: DerNode): Buffer {
+  return source.subarray(start, end);
 }
 
 function readNode(der: Buffer, start: number): DerNode {
@@ -63,13 +70,13 @@ function readNode(der: Buffer, start: number): DerNode {
   }
   const end = contentStart + length;
   if (end > der.length) throw new DerError("truncated", "a value is longer than what holds it");
-  return { tag, content: der.subarray(contentStart, end), encoded: der.subarray(start, end) };
+  return { tag, content: der.subarray(contentStart, end), source: der, start, end };
 }
 
 /** The one value that `der` consists of. Throws DerError, `trailing-bytes` when something follows it. */
 export function readDer(der: Buffer): DerNode {
   const node = readNode(der, 0);
-  if (node.encoded.length !== der.length) throw new DerError("trailing-bytes", "bytes follow the value");
+  if (node.end !== der.length) throw new DerError("trailing-bytes", "bytes follow the value");
   return node;
 }
 
@@ -79,7 +86,7 @@ export function readAll(content: Buffer): DerNode[] {
   for (let offset = 0; offset < content.length;) {
     const node = readNode(content, offset);
     nodes.push(node);
-    offset += node.encoded.length;
+    offset = node.end;
   }
   return nodes;
 }
@@ -172,8 +179,19 @@ export function namedBitsOf(node: DerNode | undefined): number {
   return bits;
 }
 
-const utcTime = /^(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/;
-const generalizedTime = /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/;
+const DIGIT_ZERO = 0x30;
+const LETTER_Z = 0x5a;
+const DAYS_BY_MONTH = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+
+/** The number that two digits are, checked against bounds. */
+function twoDigits(content: Buffer, offset: number, least: number, most: number): number {
+  const [tens, ones] = [content[offset]! - DIGIT_ZERO, content[offset + 1]! - DIGIT_ZERO];
+  const value = tens * 10 + ones;
+  if (!(tens >= 0 && tens <= 9 && ones >= 0 && ones <= 9 && value >= least && value <= most)) {
+    throw new DerError("value-encoding", "a time is malformed or not on the calendar");
+  }
+  return value;
+}
 
 /**
  * A certificate's Time in seconds since 1970 (RFC 5280 4.1.2.5: UTCTime through 2049, GeneralizedTime from 2050 on, always
@@ -182,19 +200,16 @@ const generalizedTime = /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/;
 export function timeOf(node: DerNode | undefined): number {
   const utc = node?.tag === Tag.UTC_TIME;
   const { content } = expectTag(node, utc ? Tag.UTC_TIME : Tag.GENERALIZED_TIME);
-  const match = (utc ? utcTime : generalizedTime).exec(content.toString("latin1"));
-  if (match === null) throw new DerError("value-encoding", "a time is malformed");
-  const [yearText, month, day, hour, minute, second] = match.slice(1).map(Number) as [number, number, number, number, number, number];
-  const year = utc ? yearText + (yearText < 50 ? 2000 : 1900) : yearText;
+  const rest = utc ? 2 : 4;
+  if (content.length !== rest + 11 || content[rest + 10] !== LETTER_Z) throw new DerError("value-encoding", "a time is malformed");
+  const shortYear = twoDigits(content, rest - 2, 0, 99);
+  const year = shortYear + (utc ? (shortYear < 50 ? 2000 : 1900) : twoDigits(content, 0, 0, 99) * 100);
   if (!utc && year < 2050) throw new DerError("value-encoding", "a time before 2050 is not a UTCTime");
-  const milliseconds = Date.UTC(year, month - 1, day, hour, minute, second);
-  const date = new Date(milliseconds);
-  const same =
-    date.getUTCMonth() === month - 1 &&
-    date.getUTCDate() === day &&
-    date.getUTCHours() === hour &&
-    date.getUTCMinutes() === minute &&
-    date.getUTCSeconds() === second;
-  if (!same) throw new DerError("value-encoding", "a time is not on the calendar");
-  return milliseconds / 1000;
+  const month = twoDigits(content, rest, 1, 12);
+  const leapDay = month === 2 && year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0) ? 1 : 0;
+  const day = twoDigits(content, rest + 2, 1, DAYS_BY_MONTH[month - 1]! + leapDay);
+  const hour = twoDigits(content, rest + 4, 0, 23);
+  const minute = twoDigits(content, rest + 6, 0, 59);
+  const second = twoDigits(content, rest + 8, 0, 59);
+  return Date.UTC(year, month - 1, day, hour, minute, second) / 1000;
 }

@@ -8,6 +8,7 @@ import { readExtensions } from "../../common/x509/certificate.ts";
 import {
   childrenOf,
   DerError,
+  encodedOf,
   expectTag,
   namedBitsOf,
   octetsOfBitString,
@@ -65,14 +66,15 @@ function readRequest(der: Buffer): ProvenKey {
   if (rest.length > 0 || infoRest.length > 0) throw new DerError("trailing-bytes", "the request has more members than its type");
   if (smallIntegerOf(version) !== 0) throw new DerError("value-encoding", "the request is not of version 1");
   expectTag(subject, Tag.SEQUENCE);
-  const publicKey = expectTag(publicKeyNode, Tag.SEQUENCE);
-  const { kind } = checkPublicKey(publicKey);
+  const keyNode = expectTag(publicKeyNode, Tag.SEQUENCE);
+  const { kind } = checkPublicKey(keyNode);
+  const publicKey = encodedOf(keyNode);
   refuseAuthority(attributes);
   const algorithm = signatureAlgorithmOf(algorithmNode);
-  if (!verifySignature(algorithm, info!.encoded, octetsOfBitString(signature), importKey(publicKey.encoded), kind)) {
+  if (!verifySignature(algorithm, encodedOf(info!), octetsOfBitString(signature), importKey(publicKey), kind)) {
     throw new CaError("csr-signature", "the request is not signed with its own key");
   }
-  return { publicKey: publicKey.encoded, kind };
+  return { publicKey, kind };
 }
 
 /**

@@ -5,9 +5,9 @@
  * one, because what is sealed would be lost in silence.
  */
 import { randomBytes } from "node:crypto";
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
-import { dirname } from "node:path";
+import { readFileSync, writeFileSync } from "node:fs";
 import { StoreError } from "./error.ts";
+import { createFileOnce } from "./new-file.ts";
 import { createSealer, MASTER_KEY_BYTES } from "./sealed.ts";
 import type { Sealer } from "./sealed.ts";
 import type { Store } from "./store.ts";
@@ -41,26 +41,10 @@ function readKey(path: string): Buffer | undefined {
   return parseKey(path, text);
 }
 
-function createKey(path: string): Buffer {
-  const key = randomBytes(MASTER_KEY_BYTES);
-  let made = false;
-  try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    const file = openSync(path, "wx", 0o600);
-    made = true;
-    try {
-      writeSync(file, `${key.toString("base64")}\n`);
-      fsyncSync(file);
-    } finally {
-      closeSync(file);
-    }
-    return key;
-  } catch (error) {
-    // A cut-off key would read as a malformed one at the next start.
-    if (made) rmSync(path, { force: true });
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new StoreError("store-unwritable", `the master key ${path} cannot be created (${reason})`, { cause: error });
-  }
+function createKey(path: string): void {
+  createFileOnce(path, "the master key", (unnamed) => {
+    writeFileSync(unnamed, `${randomBytes(MASTER_KEY_BYTES).toString("base64")}\n`, { flush: true });
+  });
 }
 
 /**
@@ -75,8 +59,10 @@ export async function openSealer(store: Store, path: string): Promise<Sealer> {
     const { revision } = await store.list(CHECK_KEY);
     if (revision > 0)
       throw new StoreError("master-key-missing", `the master key ${path} is missing, and the store holds data sealed under it`);
-    key = createKey(path);
+    createKey(path);
+    key = readKey(path);
   }
+  if (key === undefined) throw new StoreError("master-key-missing", `the master key ${path} is gone as soon as it is made`);
   const sealer = createSealer(key);
   if (check === undefined) {
     await store.put(CHECK_KEY, sealer.seal(CHECK_KEY, CHECK_TEXT), { expectRevision: 0 });

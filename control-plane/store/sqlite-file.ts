@@ -2,11 +2,10 @@
  * Opens the SQLite file of a store, or says in one line why not. Nothing is written to a file that is not sound, not ours or in use:
  * an existing file is read through a read-only connection first, and a new one gets its name only when it is whole.
  */
-import { randomUUID } from "node:crypto";
-import { closeSync, existsSync, fsyncSync, linkSync, mkdirSync, openSync, rmSync } from "node:fs";
-import { dirname } from "node:path";
+import { existsSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import { StoreError } from "./error.ts";
+import { createFileOnce } from "./new-file.ts";
 
 /** `CSGN`: marks the file as one of ours (SQLite file format 1.3.17). */
 const APPLICATION_ID = 0x4353474e;
@@ -60,39 +59,19 @@ export function storeErrorFrom(error: unknown, path: string): StoreError {
   return new StoreError(code, `the store ${path} ${sentences[code]} (${reason})`, { cause: error });
 }
 
-function syncFolder(folder: string): void {
-  const descriptor = openSync(folder, "r");
-  try {
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
-  }
-}
-
-/** Another process may create the file at the same time: the first to give it its name wins, and the loser uses that. */
 function createFile(path: string): void {
-  const unnamed = `${path}.${randomUUID()}.new`;
-  try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    closeSync(openSync(unnamed, "wx", 0o600));
-    const database = new DatabaseSync(unnamed);
+  createFileOnce(path, "the store", (unnamed) => {
     try {
-      database.exec(schema);
-    } finally {
-      database.close();
+      const database = new DatabaseSync(unnamed);
+      try {
+        database.exec(schema);
+      } finally {
+        database.close();
+      }
+    } catch (error) {
+      throw storeErrorFrom(error, path);
     }
-    linkSync(unnamed, path);
-    syncFolder(dirname(path));
-  } catch (error) {
-    if (existsSync(path)) return;
-    const full = error instanceof Error && "code" in error && error.code === "ENOSPC";
-    const code = full ? "store-full" : "store-unwritable";
-    throw new StoreError(code, `the store ${path} cannot be created (${error instanceof Error ? error.message : String(error)})`, {
-      cause: error,
-    });
-  } finally {
-    rmSync(unnamed, { force: true });
-  }
+  });
 }
 
 function pragma(database: DatabaseSync, name: string): unknown {
