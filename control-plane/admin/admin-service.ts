@@ -88,6 +88,6 @@ function deletableKey({ kind, namespace: givenNamespace, name }: DeleteResourceR
     ({ reference }) => reference.required && resourceKey(reference.kind, reference.namespace, reference.name) === key,
   );
   if (broken.length === 0) return key;
-  const users = broken.map(({ from }) => describeResource(from)).join(", ");
+  const users = [...new Set(broken.map(({ from }) => describeResource(from)))].join(", ");
   throw new RequestError("failed-precondition", "in-use", `${describeResource(stored.resource)} is used by ${users}`);
 }
