@@ -1,0 +1,102 @@
+import { expect, test } from "vitest";
+import type { Snapshot } from "../../../common/gen/mesh/v1/mesh.ts";
+import { fromString } from "../../../common/spiffe/id.ts";
+import { coalesceMilliseconds, createDistributor } from "../../../control-plane/distribution/distributor.ts";
+import type { MeshState } from "../../../control-plane/resources/mesh-state.ts";
+import { createFakeClock } from "../../fakes/clock.ts";
+import { stateFromYaml } from "../mesh-state.ts";
+
+const orders = fromString("spiffe://prod.example/ns/shop/sa/orders");
+const service = (port: number) =>
+  `{ apiVersion: countersign.dev/v1, kind: Service, metadata: { name: orders, namespace: shop }, spec: { ports: [{ port: ${port} }] } }`;
+
+function setUp() {
+  const clock = createFakeClock();
+  let state = stateFromYaml(service(1), [], 10);
+  const listeners = new Set<(state: MeshState) => void>();
+  const view = {
+    current: () => state,
+    atLeast: () => Promise.resolve(state),
+    subscribe(listener: (state: MeshState) => void) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    run: () => Promise.resolve(),
+  };
+  const distributor = createDistributor({ view, clock, published: () => ({ bundles: [], sessionJwks: "{}" }), onPush: () => undefined });
+  const change = (port: number, revision: number) => {
+    state = stateFromYaml(service(port), [], revision);
+    for (const listener of listeners) listener(state);
+  };
+  const watch = (writable = () => true) => {
+    const sent: Snapshot[] = [];
+    const subscription = distributor.subscribe({ spiffeId: orders, send: (snapshot) => (sent.push(snapshot), writable()) });
+    const seen = () => sent.map(({ revision, served }) => [revision, served[0]?.ports[0]?.port]);
+    return { seen, subscription };
+  };
+  return { clock, change, watch, distributor };
+}
+
+test("changes close together make one snapshot, and what changes nothing makes none", () => {
+  const { clock, change, watch } = setUp();
+  const { seen } = watch();
+  expect(seen()).toEqual([[10, 1]]);
+  change(2, 11);
+  change(3, 12);
+  expect(seen()).toHaveLength(1);
+  clock.advance(coalesceMilliseconds);
+  expect(seen()).toEqual([
+    [10, 1],
+    [12, 3],
+  ]);
+  change(3, 13);
+  change(4, 14);
+  change(3, 15);
+  clock.advance(coalesceMilliseconds);
+  expect(seen()).toHaveLength(2);
+});
+
+test("a slow sidecar gets only the newest when it can take more", () => {
+  const { clock, change, watch } = setUp();
+  let writable = false;
+  const { seen, subscription } = watch(() => writable);
+  for (const port of [2, 3, 4]) {
+    change(port, 10 + port);
+    clock.advance(coalesceMilliseconds);
+  }
+  expect(seen()).toEqual([[10, 1]]);
+  writable = true;
+  subscription.ready();
+  expect(seen()).toEqual([
+    [10, 1],
+    [14, 4],
+  ]);
+  subscription.ready();
+  expect(seen()).toHaveLength(2);
+});
+
+test("nothing is sent after the end", () => {
+  const { clock, change, watch, distributor } = setUp();
+  const { seen, subscription } = watch();
+  subscription.close();
+  change(2, 11);
+  clock.advance(coalesceMilliseconds);
+  distributor.close();
+  change(3, 12);
+  expect(seen()).toHaveLength(1);
+  expect(clock.pendingTimers()).toBe(0);
+});
+
+test("the settled revision is one that every holder of the present content has", () => {
+  const { clock, change, watch, distributor } = setUp();
+  const first = watch();
+  change(1, 20);
+  const second = watch();
+  // The second sidecar was sent the same content at a later revision; the first will be sent nothing.
+  expect([first.seen(), second.seen()]).toEqual([[[10, 1]], [[20, 1]]]);
+  expect(distributor.settledRevision(orders)).toBe(10);
+  change(2, 21);
+  expect(distributor.settledRevision(orders)).toBe(21);
+  clock.advance(coalesceMilliseconds);
+  expect(first.seen().at(-1)).toEqual([21, 2]);
+});

@@ -1,0 +1,107 @@
+import { expect, test } from "vitest";
+import { policyFromJson } from "../../../common/policy/document.ts";
+import { fromString } from "../../../common/spiffe/id.ts";
+import { buildSnapshot } from "../../../control-plane/distribution/snapshot.ts";
+import { stateFromYaml } from "../mesh-state.ts";
+
+const id = (account: string) => fromString(`spiffe://prod.example/ns/shop/sa/${account}`);
+const snapshotFor = (yaml: string, account: string, endpoints: readonly string[] = []) =>
+  buildSnapshot(stateFromYaml(yaml, endpoints), { bundles: [], sessionJwks: "{}" }, id(account));
+const document = (kind: string, name: string, spec: string) =>
+  `---\n{ apiVersion: countersign.dev/v1, kind: ${kind}, metadata: { name: ${name}, namespace: shop }, spec: ${spec} }\n`;
+const trust = 'trustPolicy: { Version: "2012-10-17", Statement: [{ Effect: Allow, Principal: "*", Action: "sts:AssumeRole" }] }';
+const allow = (action: string, resource = '"*"') =>
+  `{ Version: "2012-10-17", Statement: [{ Effect: Allow, Action: "${action}", Resource: ${resource} }] }`;
+const orders = document("Service", "orders", "{ ports: [{ port: 80 }] }");
+
+test("endpoints are those of identities that may serve, and a sidecar that only calls is none", () => {
+  const { destinations } = snapshotFor(orders, "x", ["orders@instance-a@10.0.0.1:1", "orders@instance-b@", "thief@instance-c@10.0.0.9:1"]);
+  expect(destinations[0]?.endpoints.map(({ instance }) => instance)).toEqual(["instance-a"]);
+});
+
+test("a service may be served by others than its namesake", () => {
+  const yaml = document("Service", "orders", "{ identities: [{ serviceAccount: a }, { namespace: lab, serviceAccount: b }] }");
+  expect(snapshotFor(yaml, "a").served.map(({ name }) => name)).toEqual(["orders"]);
+  expect(snapshotFor(yaml, "orders").served).toEqual([]);
+});
+
+test("a service without ports is nowhere to go", () => {
+  expect(snapshotFor(document("Service", "worker", "{ calls: [orders] }") + orders, "worker").destinations.map(({ name }) => name)).toEqual(
+    ["orders"],
+  );
+});
+
+test("a role binding goes before the service-linked role, and only for its workload", () => {
+  const yaml =
+    orders +
+    document("Service", "storefront", "{ calls: [orders] }") +
+    document("Workload", "storefront", "{}") +
+    document("Role", "checkout", `{ ${trust} }`) +
+    document("RoleBinding", "b", "{ workload: storefront, service: orders, role: checkout }");
+  const roleOf = (account: string) => snapshotFor(yaml, account).destinations.find(({ name }) => name === "orders")?.roleArn;
+  expect(roleOf("storefront")).toBe("arn:mesh:iam:prod.example:shop:role/checkout");
+  expect(roleOf("orders")).toBe("arn:mesh:iam:prod.example:shop:role/service-linked/orders");
+  expect(roleOf("stranger")).toBe("");
+});
+
+test("of two services that an identity serves, the one that declares the call lends its role", () => {
+  const yaml =
+    orders +
+    document("Service", "a", "{ identities: [{ serviceAccount: twin }] }") +
+    document("Service", "b", "{ identities: [{ serviceAccount: twin }], calls: [orders] }");
+  const { destinations } = snapshotFor(yaml, "twin");
+  expect(destinations.find(({ name }) => name === "orders")?.roleArn).toBe("arn:mesh:iam:prod.example:shop:role/service-linked/b");
+});
+
+test("a receiver sees only roles, policies and statements that can concern it", () => {
+  const yaml =
+    orders +
+    document("Service", "inventory", "{ ports: [{ port: 81 }] }") +
+    document(
+      "Policy",
+      "both",
+      `{ mode: audit, document: { Version: "2012-10-17", Statement: [
+      { Sid: A, Effect: Allow, Action: "orders:*", Resource: "*" }, { Sid: B, Effect: Allow, Action: "inventory:*", Resource: "*" }] } }`,
+    ) +
+    document("Role", "r", `{ ${trust}, permissionPolicies: [both, ${allow("inventory:Get")}], tags: { team: a } }`) +
+    document("Role", "unrelated", `{ ${trust}, permissionPolicies: [${allow("billing:*")}] }`);
+  const { roles } = snapshotFor(yaml, "orders");
+  expect(roles).toMatchObject([{ roleArn: "arn:mesh:iam:prod.example:shop:role/r", tags: { team: "a" }, permissionsBoundary: "" }]);
+  expect(roles[0]?.policies).toMatchObject([{ name: "both", mode: "audit" }]);
+  const [policy] = roles[0]?.policies ?? [];
+  expect(policyFromJson(policy?.document ?? "", "identity").statements.map(({ sid }) => sid)).toEqual(["A"]);
+});
+
+test("with a resource policy, roles without permissions count too, within their boundary", () => {
+  const resourcePolicy = '{ Version: "2012-10-17", Statement: [{ Effect: Allow, Principal: "*", Action: "orders:*", Resource: "*" }] }';
+  const yaml =
+    document("Service", "orders", `{ ports: [{ port: 80 }], resourcePolicy: ${resourcePolicy} }`) +
+    document("Role", "bounded", `{ ${trust}, permissionsBoundary: ${allow("billing:*")} }`);
+  const { roles, served } = snapshotFor(yaml, "orders");
+  expect(served[0]?.resourcePolicy).toContain('"Principal":"*"');
+  const bounded = roles.find(({ roleArn }) => roleArn.endsWith("bounded"));
+  expect(policyFromJson(bounded?.permissionsBoundary ?? "", "identity").statements).toEqual([]);
+});
+
+test("a policy that is not there is sent as one that cannot be read, so that it denies", () => {
+  const yaml = orders + document("Role", "r", `{ ${trust}, permissionPolicies: [gone, ${allow("orders:*")}], permissionsBoundary: gone }`);
+  const [role] = snapshotFor(yaml, "orders").roles;
+  expect(role?.policies.map(({ name }) => name)).toEqual(["gone", "r/inline/1"]);
+  for (const text of [role?.policies[0]?.document ?? "", role?.permissionsBoundary ?? ""]) {
+    expect(() => policyFromJson(text, "identity")).toThrow("a policy has a Statement");
+  }
+});
+
+test("revocations: dates round up to the second, quarantine needs none", () => {
+  const yaml =
+    document("Workload", "w", '{ revokedBefore: "2026-01-01T00:00:00.001Z" }') +
+    document("Workload", "q", "{ quarantine: true }") +
+    document("Role", "r", `{ ${trust}, revokeSessionsIssuedBefore: "2026-01-01T01:00:00+01:00" }`);
+  expect(snapshotFor(yaml, "x").revocations).toEqual({
+    roles: [{ roleArn: "arn:mesh:iam:prod.example:shop:role/r", issuedBeforeSeconds: 1_767_225_600 }],
+    identities: [
+      { spiffeId: id("q"), issuedBeforeSeconds: 0, quarantined: true },
+      { spiffeId: id("w"), issuedBeforeSeconds: 1_767_225_601, quarantined: false },
+    ],
+  });
+});
