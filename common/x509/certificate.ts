@@ -1,4 +1,5 @@
 /** Takes an X.509 v3 certificate apart (RFC 5280 4.1), strictly and without judging whose it is: the profiles do that. */
+import { isAscii, isUtf8 } from "node:buffer";
 import {
   booleanOf,
   childrenOf,
@@ -56,15 +57,22 @@ const VERSION_3 = 2;
 const VERSION_TAG = 0xa0;
 const EXTENSIONS_TAG = 0xa3;
 
+const ASCII_STRINGS: ReadonlySet<number> = new Set([Tag.PRINTABLE_STRING, Tag.IA5_STRING]);
+
+/** RFC 5280 4.1.2.4, without the string types that it keeps for old certificates. */
+function checkAttribute(attribute: DerNode): void {
+  const [type, value, ...rest] = childrenOf(attribute);
+  oidOf(type);
+  const wellFormed =
+    value !== undefined && (value.tag === Tag.UTF8_STRING ? isUtf8(value.content) : ASCII_STRINGS.has(value.tag) && isAscii(value.content));
+  if (!wellFormed || rest.length > 0) throw new DerError("value-encoding", "a name's attribute is malformed");
+}
+
 function checkName(name: DerNode | undefined): Buffer {
   for (const relative of childrenOf(name)) {
     const attributes = childrenOf(relative, Tag.SET);
     if (attributes.length === 0) throw new DerError("value-encoding", "a name has an empty part");
-    for (const attribute of attributes) {
-      const members = childrenOf(attribute);
-      oidOf(members[0]);
-      if (members.length !== 2) throw new DerError("value-encoding", "a name's attribute is malformed");
-    }
+    for (const attribute of attributes) checkAttribute(attribute);
   }
   return encodedOf(expectTag(name, Tag.SEQUENCE));
 }
