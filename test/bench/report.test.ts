@@ -5,6 +5,7 @@ import { optionsFrom } from "./options.ts";
 import { comparisonRows, formatColumns, formatTable, median, type Measurement } from "./report.ts";
 import { parseWrk } from "./wrk.ts";
 
+// wrk pads seconds with a blank.
 const wrkReport = `Running 4s test @ http://127.0.0.1:39641/
   1 threads and 32 connections
   Thread Stats   Avg      Stdev     Max   +/- Stdev
@@ -14,7 +15,7 @@ const wrkReport = `Running 4s test @ http://127.0.0.1:39641/
      50%  612.00us
      75%    1.10ms
      90%    2.30ms
-     99%    1.02s
+     99%    1.02s 
   165742 requests in 4.00s, 31.45MB read
 Requests/sec:  41419.94
 Transfer/sec:      7.86MB
