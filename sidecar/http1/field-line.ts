@@ -14,7 +14,7 @@ export interface FieldLine {
   readonly field: Field;
   /** Value of a `content-length`; -1 for other fields. */
   readonly contentLength: number;
-  /** Options of a `connection`, lower case; none for other fields. */
+  /** Options of a `connection` or `proxy-connection`, lower case; none for other fields. */
   readonly options: readonly string[];
 }
 
@@ -52,9 +52,12 @@ function contentLengthOf(value: string): number {
   return Number(value);
 }
 
-function optionsOf(value: string): string[] {
-  const options = value.split(",").map((option) => option.trim().toLowerCase());
-  return options.filter((option) => option !== "");
+function optionsOf(field: Field): readonly string[] {
+  const old = field.name === "proxy-connection";
+  if ((field.kinds & FieldKind.CONNECTION) === 0 && !old) return noOptions;
+  const options = field.value.split(",").map((option) => option.trim().toLowerCase());
+  // What clients of proxies send in place of `connection`, and what Node heeds of it.
+  return options.filter((option) => (old ? option === "close" || option === "keep-alive" : option !== ""));
 }
 
 function checkValue(field: Field): void {
@@ -83,7 +86,7 @@ function parseLine(buffer: Buffer, from: number, to: number): FieldLine {
   return {
     field,
     contentLength: (field.kinds & FieldKind.CONTENT_LENGTH) === 0 ? -1 : contentLengthOf(value),
-    options: (field.kinds & FieldKind.CONNECTION) === 0 ? noOptions : optionsOf(value),
+    options: optionsOf(field),
   };
 }
 

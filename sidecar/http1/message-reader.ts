@@ -139,7 +139,6 @@ export function createMessageReader(role: MessageRole, limits: Http1Limits, stop
         return;
       }
       emptyLineSeen = false;
-      if (lineIndex.count === 0) throw new Http1Error("bad-request-line", "an empty line in place of a message");
       role.parse(head);
       head.reset();
     } catch (error) {

@@ -6,7 +6,7 @@
  *
  * Hot path. One object a request (its head); a header block that was seen before costs one lookup.
  */
-import type { Field } from "../../common/http/field.ts";
+import { FieldKind, type Field } from "../../common/http/field.ts";
 import type { RequestHead } from "../../common/http/message.ts";
 import { Http1Error } from "./error.ts";
 import { readHeaderBlock, type HeaderBlock } from "./header-block.ts";
@@ -63,7 +63,7 @@ function checkBlock(block: HeaderBlock, { method, version }: RequestLine, limits
   if (method === "CONNECT" && (block.chunked || block.contentLength > 0)) {
     throw new Http1Error("conflicting-length", "CONNECT with a body");
   }
-  if (block.expect !== "" && block.expect !== "100-continue") {
+  if ((block.kinds & FieldKind.EXPECT) !== 0 && block.expect !== "100-continue") {
     throw new Http1Error("bad-expectation", "expects something other than 100-continue");
   }
 }
@@ -103,6 +103,7 @@ export function createRequestParser(handler: RequestHandler, limits: Http1Limits
   const role: MessageRole = {
     pipelined: true,
     parse(section) {
+      if (lineIndex.count === 0) throw new Http1Error("bad-request-line", "empty request line");
       const lineEnd = section.from + (lineIndex.ends[0] as number);
       const line = readRequestLine(section.buffer, section.from, lineEnd, lineIndex.hashes[0] as number);
       accept(line, readHeaderBlock(section, 1));

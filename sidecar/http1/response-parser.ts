@@ -72,8 +72,11 @@ export function createResponseParser(handler: ResponseHandler, limits: Http1Limi
       if (block.chunked || block.contentLength > 0) {
         throw new Http1Error("conflicting-length", `body in a response of status ${status}`);
       }
-      if (status === 101 && !offered) throw new Http1Error("unexpected-switch", "101 that no request asked for");
+      if (status === 101 && (!offered || block.upgrade === "")) {
+        throw new Http1Error("unexpected-switch", "101 that no request asked for, or that does not say to what");
+      }
       if (status < 200 && version === 0) throw new Http1Error("bad-status-line", "1xx in HTTP/1.0");
+      if (status < 200 && block.close) throw new Http1Error("bad-connection", "1xx that closes the connection");
       return status === 101 || tunnelled ? SWITCHED : status < 200 ? INFORMATIONAL : 0;
     }
     if (method === "HEAD" || emptyBodied(status)) return 0;
@@ -101,6 +104,7 @@ export function createResponseParser(handler: ResponseHandler, limits: Http1Limi
   const role: MessageRole = {
     pipelined: false,
     parse(section) {
+      if (lineIndex.count === 0) throw new Http1Error("bad-status-line", "empty status line");
       const lineEnd = section.from + (lineIndex.ends[0] as number);
       const line = readStatusLine(section.buffer, section.from, lineEnd, lineIndex.hashes[0] as number);
       accept(line, readHeaderBlock(section, 1));
@@ -136,9 +140,10 @@ export function createResponseParser(handler: ResponseHandler, limits: Http1Limi
     },
     push: reader.push,
     finish(): void {
-      if (awaiting && !informed && reader.idle) {
+      if (awaiting && reader.idle) {
+        const code = informed ? "truncated" : "no-response";
         reader.close();
-        handler.onError(new Http1Error("no-response", "the connection ended before a response"));
+        handler.onError(new Http1Error(code, "the connection ended before a response", { status: 502 }));
       } else reader.finish();
     },
     takeRemainder: reader.takeRemainder,

@@ -2,7 +2,8 @@
  * Heads to text, written anew from parsed parts on every leg and never copied: fields of one connection, `host` and
  * framing are left out and made here. The text is latin1: a character is a byte.
  *
- * Guarantees that nothing given can end a line early: throws Http1Error `unsafe-text` instead. Hot path.
+ * Guarantees that nothing given can end a line early or become what a parser would refuse: throws Http1Error
+ * `unsafe-text` instead. Hot path.
  */
 import { FieldKind, type Field } from "../../common/http/field.ts";
 import { isForbiddenTrailer } from "./chunked.ts";
@@ -18,8 +19,8 @@ export const NO_FRAMING = -2;
 export const CLOSE = "close";
 export const KEEP_ALIVE = "keep-alive";
 
-// eslint-disable-next-line no-control-regex -- what must not be written
-const unsafe = /[\0\r\n]/;
+// Characters over 0xFF too: written as latin1, U+010A would become a line feed.
+const unsafe = /[^\t -~\x80-\xff]/;
 const unsafeTarget = /[^\x21-\x7e]/;
 const token = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 
@@ -51,6 +52,7 @@ function lines(fields: readonly Field[], omit: number): string {
 
 function framingLines(framing: number, connection: string): string {
   let text = "";
+  if (!Number.isSafeInteger(framing) || framing < NO_FRAMING) refuse("the framing");
   if (framing >= 0) text = `content-length: ${framing}\r\n`;
   else if (framing === CHUNKED_BODY) text = "transfer-encoding: chunked\r\n";
   if (connection === "") return text;
