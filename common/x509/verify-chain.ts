@@ -38,7 +38,7 @@ interface Search {
   readonly intermediates: readonly AuthorityCertificate[];
   readonly now: number;
   signaturesLeft: number;
-  /** The reason that came nearest to success. */
+  /** Why the last authority of a fitting name did not do. */
   failure: X509ProfileError;
 }
 
