@@ -64,13 +64,17 @@ function expand(document: YamlDocument): readonly Resource[] | readonly Resource
     );
   }
   const { trustDomain, namespace, services } = parsed.data;
+  const called = new Set(Object.values(services).flatMap(({ calls }) => calls.map((call) => call.service)));
   const resources: Resource[] = [];
   if (trustDomain !== undefined) resources.push(kindSchemas.Mesh.parse({ apiVersion, kind: "Mesh", spec: { trustDomain } }));
   for (const [name, { command, port, env, calls, operations, hostnames, tier }] of Object.entries(services)) {
     const metadata = { name, namespace };
+    // An entry that nothing says is called may be a program that only calls, and never listens.
+    const serves = called.has(name) || port !== undefined || hostnames !== undefined || Object.keys(operations).length > 0;
+    const ports = serves ? [{ port: 80 }] : [];
     resources.push(
       kindSchemas.Workload.parse({ apiVersion, kind: "Workload", metadata, spec: { command, port, env } }),
-      kindSchemas.Service.parse({ apiVersion, kind: "Service", metadata, spec: { calls, operations, hostnames, tier } }),
+      kindSchemas.Service.parse({ apiVersion, kind: "Service", metadata, spec: { ports, calls, operations, hostnames, tier } }),
     );
   }
   return resources;
