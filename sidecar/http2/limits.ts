@@ -17,6 +17,8 @@ export interface Http2Limits {
   readonly streamWindow: number;
   /** The same for the whole connection; 65,535 at least. */
   readonly connectionWindow: number;
+  /** Most 1xx responses of one request. */
+  readonly informational: number;
   /** The RFC 8441 setting, in the server role: extended CONNECT is understood. */
   readonly extendedConnect: boolean;
 
@@ -50,6 +52,7 @@ export const defaultLimits: Http2Limits = {
   frameSize: 16_384,
   streamWindow: 262_144,
   connectionWindow: 4_194_304,
+  informational: 100,
   extendedConnect: true,
   period: 10_000,
   resets: 1_000,

@@ -132,7 +132,8 @@ function receiveResponse(state: Http2State, stream: Http2Stream, block: FieldBlo
   }
   const head = responseHead(block, endStream, stream.state);
   if (head.status < 200) {
-    state.handler.onInformational(stream, head);
+    if (++stream.informational > state.limits.informational) streamError(state, stream, Http2ErrorCode.ENHANCE_YOUR_CALM);
+    else state.handler.onInformational(stream, head);
     return;
   }
   stream.state |= StreamState.HEAD_RECEIVED;

@@ -45,6 +45,8 @@ export interface Http2Stream {
   /** Bytes of body that the declared content-length still asks for; -1 when none was declared. */
   toReceive: number;
   toSend: number;
+  /** 1xx responses so far. */
+  informational: number;
   /** Body that waits for the windows; `queueOffset` bytes of its first buffer are gone. */
   queue: Buffer[];
   queueOffset: number;
@@ -66,6 +68,7 @@ export function createStream(id: number, state: number, sendWindow: number, rece
     credit: 0,
     toReceive: -1,
     toSend: -1,
+    informational: 0,
     queue: emptyQueue,
     queueOffset: 0,
     trailers: undefined,

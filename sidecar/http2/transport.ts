@@ -7,7 +7,6 @@
  */
 import type { Duplex } from "node:stream";
 import type { Http2Connection, Http2Handler } from "./connection.ts";
-import type { Http2Error } from "./error.ts";
 
 /** Runs `task` after `ms`; the answer cancels it. */
 export type Schedule = (task: () => void, ms: number) => () => void;
@@ -15,7 +14,7 @@ export type Schedule = (task: () => void, ms: number) => () => void;
 export interface Http2TransportOptions {
   /** Silence from the peer after which it is asked for a sign of life, ms; 30,000 by default, 0 for never. */
   readonly keepaliveInterval?: number;
-  /** How long it may take to answer, ms; 10,000 by default. Also how long it has for its first bytes. */
+  /** How long it may take to answer, to say its first word, or to close its side after us, ms; 10,000 by default. */
   readonly keepaliveTimeout?: number;
   /** Timers that do not keep the process alive, by default. */
   readonly schedule?: Schedule;
@@ -38,64 +37,85 @@ const timers: Schedule = (task, ms) => {
 };
 
 /**
- * Wires `socket`, connected and past its handshake, to a connection that `create` makes around the given handler.
- * The transport sees `onOutput`, `onFatal`, `onPong` and whatever ends a stream; all of it reaches `handler` too.
+ * Wires `socket`, connected and past its handshake, to the connection that `create` makes around the given handler, which is
+ * `handler` with `onOutput` and `onFatal` seen to.
  */
 export function attachHttp2(
   socket: Duplex,
-  handler: Http2Handler,
+  handler: Omit<Http2Handler, "onOutput">,
   create: (handler: Http2Handler) => Http2Connection,
   options: Http2TransportOptions = {},
 ): Http2Transport {
   const { keepaliveInterval = 30_000, keepaliveTimeout = 10_000, schedule = timers, onClose } = options;
   const closed = Promise.withResolvers<void>();
-  let flushing = false;
+  let scheduled = false;
   let saturated = false;
-  /** Nothing more is to be written after the output that is there now. */
+  /** The socket ends when no stream is open any more. */
+  let draining = false;
+  /** The socket ends behind the output that is there now. */
   let ending = false;
-  let finished = false;
-  let closing = false;
   let failure: Error | undefined;
   let heard = false;
-  let cancelKeepalive: (() => void) | undefined;
+  let cancelWatch: (() => void) | undefined;
   let cancelDeadline: (() => void) | undefined;
 
   const connection = create({
     ...handler,
-    onOutput,
-    onFatal(error: Http2Error) {
-      failure = error;
-      endSoon();
+    onOutput: flushSoon,
+    onFatal(error) {
+      failure ??= error;
+      end();
       handler.onFatal(error);
     },
   });
 
-  function onOutput(): void {
-    if (flushing || saturated || finished) return;
-    flushing = true;
+  function flushSoon(): void {
+    if (scheduled || saturated) return;
+    scheduled = true;
     setImmediate(flush);
   }
 
   function flush(): void {
-    flushing = false;
-    if (saturated || finished || socket.destroyed) return;
+    scheduled = false;
+    if (saturated || socket.destroyed || socket.writableEnded) return;
     const batch = connection.takeOutput();
     if (batch !== undefined && !socket.write(batch)) saturated = true;
-    if (closing && connection.isDrained()) ending = true;
-    if (ending && !saturated) end();
+    if (draining && !ending && connection.isDrained()) end();
+    if (ending && !saturated) socket.end();
   }
 
-  /** Ends our side, and the socket where the peer does not end its own in time. */
+  /** Ends the socket behind the output, and destroys it where the peer neither reads that nor closes its own side. */
   function end(): void {
-    if (socket.writableEnded) return;
-    socket.end();
-    cancelKeepalive?.();
-    cancelKeepalive = schedule(() => socket.destroy(), keepaliveTimeout);
+    if (ending) return;
+    ending = true;
+    cancelWatch?.();
+    cancelWatch = schedule(() => socket.destroy(), keepaliveTimeout);
+    flushSoon();
   }
 
-  function endSoon(): void {
-    ending = true;
-    onOutput();
+  function destroy(error?: Error): void {
+    failure ??= error;
+    connection.disconnect();
+    socket.destroy();
+  }
+
+  function watch(): void {
+    heard = false;
+    cancelWatch = schedule(() => {
+      if (heard) {
+        watch();
+        return;
+      }
+      connection.ping();
+      awaitWord("the peer does not answer");
+    }, keepaliveInterval);
+  }
+
+  function awaitWord(complaint: string): void {
+    cancelWatch = schedule(() => {
+      if (heard) watch();
+      else destroy(new Error(`${complaint} within ${keepaliveTimeout} ms`));
+    }, keepaliveTimeout);
   }
 
   socket.on("drain", () => {
@@ -105,57 +125,38 @@ export function attachHttp2(
   socket.on("data", (chunk: Buffer) => {
     heard = true;
     connection.receive(chunk);
-    if (closing && connection.isDrained()) onOutput();
+    if (draining && connection.isDrained()) flushSoon();
   });
   socket.on("end", () => {
-    // HTTP/2 has no half-closed connection: nobody would read the rest.
+    // HTTP/2 has no half-closed connections: nobody would read the rest.
     connection.disconnect();
-    endSoon();
+    end();
   });
   socket.on("error", (error) => {
     failure ??= error;
   });
   socket.on("close", () => {
-    finished = true;
-    cancelKeepalive?.();
+    cancelWatch?.();
     cancelDeadline?.();
     connection.disconnect();
     closed.resolve();
     onClose?.(failure);
   });
 
-  function watch(): void {
-    heard = false;
-    cancelKeepalive = schedule(() => {
-      if (heard) {
-        watch();
-        return;
+  flushSoon();
+  if (keepaliveInterval > 0) awaitWord("the peer says nothing");
+
+  return {
+    connection,
+    close(deadline) {
+      if (!draining && !socket.destroyed) {
+        draining = true;
+        cancelDeadline = schedule(() => destroy(new Error(`streams were still open after ${deadline} ms`)), deadline);
+        connection.goaway();
+        flushSoon();
       }
-      connection.ping();
-      cancelKeepalive = schedule(() => {
-        if (heard) watch();
-        else destroy(new Error("the peer does not answer"));
-      }, keepaliveTimeout);
-    }, keepaliveInterval);
-  }
-
-  function destroy(error?: Error): void {
-    failure ??= error;
-    connection.disconnect();
-    socket.destroy();
-  }
-
-  function close(deadline: number): Promise<void> {
-    if (!closing && !finished) {
-      closing = true;
-      cancelDeadline = schedule(() => destroy(new Error("streams were still open at the deadline")), deadline);
-      connection.goaway();
-      onOutput();
-    }
-    return closed.promise;
-  }
-
-  onOutput();
-  if (keepaliveInterval > 0) watch();
-  return { connection, close, destroy };
+      return closed.promise;
+    },
+    destroy,
+  };
 }

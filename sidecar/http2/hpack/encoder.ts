@@ -84,6 +84,8 @@ const INDEXED = 0;
 const CHANGING = 1;
 const NEVER = 2;
 const STATIC_ENTRIES = 61;
+/** Every table's size before SETTINGS (RFC 9113 section 6.5.2). */
+const INITIAL_TABLE = 4096;
 const MOST_CREDIT = 32;
 /** A name without credit gets some back after so many values. */
 const REST = -64;
@@ -107,10 +109,11 @@ export function createHpackEncoder(options: HpackEncoderOptions): HpackEncoder {
   let inserted = 0;
   let evicted = 0;
   let size = 0;
-  let tableMax = Math.min(4096, options.tableLimit);
-  /** Lowest limit since the last block, where it went below `tableMax`; -1 when no update is due. */
-  let lowest = -1;
-  let announced = tableMax;
+  let tableMax = Math.min(INITIAL_TABLE, options.tableLimit);
+  /** The size the peer knows of. */
+  let announced = INITIAL_TABLE;
+  /** Lowest limit since the last block; -1 when no update is due. */
+  let lowest = tableMax < announced ? tableMax : -1;
 
   // What `prepare` found, for `writeFields`.
   const prepared: Field[] = [];

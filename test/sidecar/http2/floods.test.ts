@@ -1,0 +1,210 @@
+/** Threats row 19: floods end in ENHANCE_YOUR_CALM, honest traffic of the same kind does not, and memory stays flat. */
+import { describe, expect, it } from "vitest";
+import { Http2ErrorCode } from "../../../sidecar/http2/error.ts";
+import { FrameFlag, FrameType } from "../../../sidecar/http2/frames.ts";
+import {
+  block,
+  connectionError,
+  continuation,
+  data,
+  frame,
+  get,
+  headers,
+  openClient,
+  openServer,
+  ping,
+  post,
+  reset,
+  settings,
+  streamErrors,
+  windowUpdate,
+  type Conversation,
+  type Frame,
+} from "./wire.ts";
+
+/** Gives `make(0)`, `make(1)`, … until the connection ends or `most` were given; returns the last answer. */
+function flood(conversation: Conversation, most: number, make: (i: number) => Buffer): { given: number; frames: Frame[] } {
+  let frames: Frame[] = [];
+  let given = 0;
+  while (given < most && !conversation.connection.isClosed()) frames = conversation.send(make(given++));
+  return { given, frames };
+}
+
+const openPost = (id: number): Buffer => headers(id, block(...post), FrameFlag.END_HEADERS);
+
+describe("a flood of", () => {
+  it.each<[string, number, (i: number) => Buffer]>([
+    ["rapid resets (CVE-2023-44487)", 1000, (i) => Buffer.concat([headers(2 * i + 3, block(...get)), reset(2 * i + 3)])],
+    ["resets of streams long closed", 1000, () => reset(1)],
+    ["PING", 500, () => ping()],
+    ["SETTINGS", 100 - 1, () => settings([4, 65_535])],
+    ["empty DATA (CVE-2019-9518)", 1000, () => data(1, [])],
+    ["DATA of padding alone", 1000, () => data(1, [0], FrameFlag.PADDED)],
+    ["WINDOW_UPDATE", 5000, () => windowUpdate(0, 1)],
+    ["PRIORITY (CVE-2019-9513)", 1000, (i) => frame(FrameType.PRIORITY, 0, 2 * i + 3, [0, 0, 0, 0, 1])],
+    ["unknown frames", 1000, () => frame(0xee, 0, 0)],
+    ["malformed requests, which make us reset (CVE-2025-8671)", 500, (i) => headers(2 * i + 3, block([":method", "GET"]))],
+    ["CONTINUATION (VU#421644)", 33, (i) => (i === 0 ? headers(3, block(...get), 0) : continuation(3, block(["a", "b"]), 0))],
+    ["empty CONTINUATION", 33, (i) => (i === 0 ? headers(3, block(...get), 0) : continuation(3, [], 0))],
+  ])("%s", (_, limit, make) => {
+    const server = openServer();
+    server.send(openPost(1));
+    const { given, frames } = flood(server, 20_000, make);
+    expect(given).toBeLessThanOrEqual(limit + 1);
+    expect(given).toBeGreaterThan(limit / 2);
+    expect(connectionError(server, frames)).toBe("ENHANCE_YOUR_CALM");
+  });
+
+  it("streams over the limit", () => {
+    const server = openServer();
+    const { given, frames } = flood(server, 20_000, (i) => headers(2 * i + 1, block(...get)));
+    expect(given).toBe(256 + 501);
+    expect(server.events.filter(({ event }) => event === "request")).toHaveLength(256);
+    expect(connectionError(server, frames)).toBe("ENHANCE_YOUR_CALM");
+  });
+
+  it("a field block too large, in frames of any size", () => {
+    const server = openServer();
+    const { given, frames } = flood(server, 100, (i) =>
+      i === 0 ? headers(1, block(...get), 0) : continuation(1, Buffer.alloc(16_384), 0),
+    );
+    expect(given).toBe(9);
+    expect(connectionError(server, frames)).toBe("ENHANCE_YOUR_CALM");
+  });
+
+  it("PINGs whose answers nobody reads ends before the memory does", () => {
+    const server = openServer({ pings: 1e9, controlOutput: 10_000 });
+    let given = 0;
+    while (!server.connection.isClosed() && given < 10_000) {
+      server.connection.receive(ping());
+      given++;
+    }
+    expect(given).toBe(Math.floor(10_000 / 17) + 1);
+    expect(server.events.at(-1)).toEqual({ event: "fatal", code: "ENHANCE_YOUR_CALM" });
+  });
+
+  it("informational responses resets their stream", () => {
+    const client = openClient();
+    client.connection.request({ method: "GET", scheme: "https", authority: "a", path: "/" }, [], true);
+    client.output();
+    const hint = headers(1, block([":status", "103"]), FrameFlag.END_HEADERS);
+    expect(streamErrors(client, client.send(...Array.from({ length: 101 }, () => hint)))).toEqual([[1, "ENHANCE_YOUR_CALM"]]);
+    expect(client.events.filter(({ event }) => event === "informational")).toHaveLength(100);
+  });
+});
+
+describe("honest traffic is let through:", () => {
+  it.each<[string, (i: number) => Buffer]>([
+    ["PING", () => ping()],
+    ["SETTINGS", () => settings()],
+    ["WINDOW_UPDATE", () => windowUpdate(0, 1)],
+  ])("%s, spread over time", (_, make) => {
+    const server = openServer();
+    for (let i = 0; i < 8_000; i++) {
+      server.clock.time += 1000;
+      server.send(make(i));
+    }
+    expect(server.connection.isClosed()).toBe(false);
+  });
+
+  it("resets among requests that end well", () => {
+    const server = openServer({}, { onRequest: (stream) => stream.id % 4 === 1 && server.connection.respond(stream, 200, [], true) });
+    for (let id = 1; id < 8_000; id += 4) server.send(headers(id, block(...get)), headers(id + 2, block(...get)), reset(id + 2));
+    expect(server.connection.isClosed()).toBe(false);
+  });
+
+  it("a window update for every DATA frame", () => {
+    const server = openServer();
+    server.send(headers(1, block(...get)));
+    server.connection.respond(server.streams.get(1)!, 200, [], false);
+    for (let i = 0; i < 8_000; i++) {
+      server.connection.sendData(server.streams.get(1)!, Buffer.alloc(100), false);
+      server.send(windowUpdate(0, 100), windowUpdate(1, 100));
+    }
+    expect(server.connection.isClosed()).toBe(false);
+  });
+});
+
+describe("a head over the limit", () => {
+  const wide = block(...post, ...Array.from({ length: 80 }, (_, i) => [`x-${i}`, "v".repeat(900)] as const));
+  const parts = (id: number, flags: number): Buffer[] => {
+    const cuts = Array.from({ length: Math.ceil(wide.length / 16_384) }, (_, i) => wide.subarray(i * 16_384, (i + 1) * 16_384));
+    return cuts.map((cut, i) => {
+      const end = i === cuts.length - 1 ? FrameFlag.END_HEADERS : 0;
+      return i === 0 ? headers(id, cut, flags | end) : continuation(id, cut, end);
+    });
+  };
+
+  it("is answered 431, and the connection goes on with its tables in step", () => {
+    const server = openServer();
+    const frames = server.send(...parts(1, FrameFlag.END_STREAM));
+    expect(frames.map(({ type, id, flags }) => [type, id, flags])).toEqual([
+      [FrameType.HEADERS, 1, FrameFlag.END_HEADERS | FrameFlag.END_STREAM],
+    ]);
+    const client = openClient();
+    client.connection.request({ method: "GET", scheme: "https", authority: "a", path: "/" }, [], true);
+    client.send(...frames.map(({ type, flags, id, payload }) => frame(type, flags, id, payload)));
+    expect(client.events).toMatchObject([{ event: "response", status: 431, end: true }]);
+    server.send(headers(3, block(...get)));
+    expect(server.events).toMatchObject([{ event: "request", id: 3 }]);
+  });
+
+  it("with a body to come is answered 431, and the body not waited for", () => {
+    const server = openServer();
+    const frames = server.send(...parts(1, 0));
+    expect(frames.map(({ type }) => type)).toEqual([FrameType.HEADERS, FrameType.RST_STREAM]);
+    expect(streamErrors(server, frames)).toEqual([[1, "NO_ERROR"]]);
+    expect(server.send(data(1, "body", FrameFlag.END_STREAM))).toEqual([]);
+    expect(server.events).toEqual([]);
+  });
+
+  it("in a response resets the stream", () => {
+    const client = openClient({ headerListSize: 100 });
+    client.connection.request({ method: "GET", scheme: "https", authority: "a", path: "/" }, [], true);
+    client.output();
+    const frames = client.send(headers(1, block([":status", "200"], ["a", "x".repeat(100)])));
+    expect(streamErrors(client, frames)).toEqual([[1, "ENHANCE_YOUR_CALM"]]);
+    expect(client.events).toEqual([{ event: "reset", id: 1, code: "ENHANCE_YOUR_CALM", byPeer: false }]);
+  });
+
+  it("in trailers resets the stream", () => {
+    const server = openServer({ headerListSize: 200 });
+    const frames = server.send(openPost(1), headers(1, block(["a", "x".repeat(200)])));
+    expect(streamErrors(server, frames)).toEqual([[1, "ENHANCE_YOUR_CALM"]]);
+  });
+
+  it("that is an HPACK bomb ends the connection (CVE-2016-6581)", () => {
+    const server = openServer();
+    const large = Buffer.concat([Buffer.from([0x40, 1, 0x61, 0x7f, 0xb1, 0x1e]), Buffer.alloc(4016, 0x78)]);
+    server.send(headers(1, Buffer.concat([block(...get), large])));
+    expect(server.events).toMatchObject([{ event: "request", fields: [`a: ${"x".repeat(4016)}`] }]);
+    expect(connectionError(server, server.send(headers(3, Buffer.concat([block(...get), Buffer.alloc(16_000, 0xbe)]))))).toBe(
+      "ENHANCE_YOUR_CALM",
+    );
+  });
+});
+
+describe("memory", () => {
+  it("does not grow with the number of streams there have been", () => {
+    const server = openServer(
+      { resets: 1e9 },
+      {
+        onRequest: (stream) =>
+          stream.id % 3 === 0 ? server.connection.reset(stream, Http2ErrorCode.CANCEL) : server.connection.respond(stream, 200, [], true),
+      },
+    );
+    const request = (id: number): void => {
+      server.connection.receive(headers(id, block(...get, ["x-id", String(id)])));
+      server.connection.takeOutput();
+      server.events.length = 0;
+      server.streams.clear();
+    };
+    for (let id = 1; id < 20_001; id += 2) request(id);
+    const before = process.memoryUsage();
+    for (let id = 20_001; id < 120_001; id += 2) request(id);
+    const after = process.memoryUsage();
+    expect(server.connection.isClosed()).toBe(false);
+    expect(server.connection.streamCount()).toBe(0);
+    expect(after.external - before.external).toBeLessThan(8_000_000);
+  });
+});
