@@ -1,5 +1,4 @@
 /** Renewal: the client certificate of the connection proves its own id, for as long as the workload is registered. */
-import { workloadsOf } from "../server/peer.ts";
 import { RequestError } from "../server/request-error.ts";
 import type { Attestor } from "./attestor.ts";
 
@@ -9,7 +8,7 @@ export const svidAttestor: Attestor<"svid"> = {
     if (peer === undefined)
       throw new RequestError("unauthenticated", "no-certificate", "renewal needs the certificate that is to be renewed");
     const { spiffeId } = peer.leaf;
-    if (workloadsOf(spiffeId, state).length > 0) return spiffeId;
+    if (state.workloadsById.has(spiffeId)) return spiffeId;
     throw new RequestError("permission-denied", "workload-not-registered", "the workload is not registered");
   },
 };

@@ -17,8 +17,8 @@ export const coalesceMilliseconds = 20;
 
 export interface Subscriber {
   readonly spiffeId: SpiffeId;
-  /** Takes a snapshot, and says whether it can take another now; if not, `Subscription.ready` tells when. */
-  readonly send: (snapshot: Snapshot) => boolean;
+  /** Takes a snapshot. It gets no other before `Subscription.ready` is called, later than this returns. */
+  readonly send: (snapshot: Snapshot) => void;
 }
 
 export interface Subscription {
@@ -76,15 +76,17 @@ export function createDistributor(options: {
     subscribe({ spiffeId, send }) {
       let sentDigest: string | undefined;
       let writable = true;
+      let closed = false;
       const flush = (): void => {
-        if (!writable) return;
+        if (!writable || closed) return;
         const known = contents.get(spiffeId);
         if (known?.state === view.current() && known.digest === sentDigest) return;
         const { content, snapshot } = build(spiffeId);
         if (content.digest === sentDigest) return;
         sentDigest = content.digest;
         onPush();
-        writable = send({ ...snapshot, revision: content.state.revision });
+        writable = false;
+        send({ ...snapshot, revision: content.state.revision });
       };
       flushers.add(flush);
       flush();
@@ -94,6 +96,7 @@ export function createDistributor(options: {
           flush();
         },
         close() {
+          closed = true;
           flushers.delete(flush);
         },
       };

@@ -1,4 +1,5 @@
 /** What one sidecar has to know, as a pure function of the state of the mesh and of the sidecar's identity. */
+import { formatRoleArn } from "../../common/policy/arn.ts";
 import { formatPolicy } from "../../common/policy/document.ts";
 import type { TrustBundle } from "../../common/gen/mesh/v1/identity.ts";
 import type { Destination, Revocations, ServedService, ServicePort, Snapshot } from "../../common/gen/mesh/v1/mesh.ts";
@@ -22,8 +23,9 @@ export interface Published {
 /** Lists are in the order of the resources' names: equal states give equal bytes. */
 export function buildSnapshot(state: MeshState, published: Published, spiffeId: SpiffeId): SnapshotContent {
   const { trustDomain, region, mesh } = state;
-  const services = [...state.services.values()];
-  const served = services.filter((service) => identitiesOfService(service, trustDomain).includes(spiffeId));
+  const known = knownServices(state);
+  const served = known.filter(({ identities }) => identities.has(spiffeId)).map(({ service }) => service);
+  const roleTowards = createRoleChoice(served, state, spiffeId);
   return {
     mesh: {
       trustDomain,
@@ -37,7 +39,9 @@ export function buildSnapshot(state: MeshState, published: Published, spiffeId: 
     bundles: [...published.bundles],
     sessionJwks: published.sessionJwks,
     served: served.map((service) => servedService(service, state)),
-    destinations: services.filter(({ spec }) => spec.ports.length > 0).map((service) => destination(service, served, state, spiffeId)),
+    destinations: known
+      .filter(({ service }) => service.spec.ports.length > 0)
+      .map(({ service, destination }) => ({ ...destination, roleArn: roleTowards(service) })),
     roles: rolePermissionsFor(state, served),
     revocations: revocations(state),
   };
@@ -63,41 +67,64 @@ function servedService(service: ServiceResource, { mesh }: MeshState): ServedSer
   };
 }
 
-function destination(service: ServiceResource, served: readonly ServiceResource[], state: MeshState, caller: SpiffeId): Destination {
-  const spiffeIds = identitiesOfService(service, state.trustDomain);
-  const { metadata, spec } = service;
-  return {
-    namespace: metadata.namespace,
-    name: metadata.name,
-    hostnames: [...hostnamesOf(service)],
-    ports: portsOf(service),
-    endpoints: state.endpoints.filter((endpoint) => endpoint.address !== "" && spiffeIds.includes(endpoint.spiffeId)),
-    spiffeIds: [...spiffeIds],
-    roleArn: roleTowards(service, served, state, caller),
-    tier: spec.tier ?? state.mesh.spec.defaultTier,
-    allowEncodedSlashes: spec.allowEncodedSlashes,
-  };
+interface KnownService {
+  readonly service: ServiceResource;
+  readonly identities: ReadonlySet<SpiffeId>;
+  /** The same for every caller. */
+  readonly destination: Omit<Destination, "roleArn">;
+}
+
+const knownByState = new WeakMap<MeshState, readonly KnownService[]>();
+
+/** What every snapshot of a state has in common, made once. */
+function knownServices(state: MeshState): readonly KnownService[] {
+  const present = knownByState.get(state);
+  if (present !== undefined) return present;
+  const endpoints = Map.groupBy(state.endpoints, ({ spiffeId }) => spiffeId);
+  const known = [...state.services.values()].map((service) => {
+    const spiffeIds = [...new Set(identitiesOfService(service, state.trustDomain))];
+    const { metadata, spec } = service;
+    const destination = {
+      namespace: metadata.namespace,
+      name: metadata.name,
+      hostnames: [...hostnamesOf(service)],
+      ports: portsOf(service),
+      endpoints: spiffeIds.flatMap((spiffeId) => endpoints.get(spiffeId) ?? []),
+      spiffeIds,
+      tier: spec.tier ?? state.mesh.spec.defaultTier,
+      allowEncodedSlashes: spec.allowEncodedSlashes,
+    };
+    return { service, identities: new Set(spiffeIds), destination };
+  });
+  knownByState.set(state, known);
+  return known;
 }
 
 /**
- * The role that the caller assumes towards a service: a RoleBinding's, or else the service-linked role of a service that
+ * The role that a caller assumes towards a service: a RoleBinding's, or else the service-linked role of a service that
  * the caller serves, of several the one that declares the call. Empty where there is none.
  */
-function roleTowards(service: ServiceResource, served: readonly ServiceResource[], state: MeshState, caller: SpiffeId): string {
-  const { name, namespace } = service.metadata;
+function createRoleChoice(served: readonly ServiceResource[], state: MeshState, caller: SpiffeId): (service: ServiceResource) => string {
+  const workloads = new Set(state.workloadsById.get(caller)?.map(({ metadata }) => `${metadata.namespace}/${metadata.name}`));
+  const bound = new Map<string, string>();
   for (const { metadata, spec } of state.bindings) {
-    if (spec.service.name !== name || (spec.service.namespace ?? metadata.namespace) !== namespace) continue;
-    const workload = state.workloads.get(`${metadata.namespace}/${spec.workload}`);
-    if (workload === undefined || identityOfWorkload(workload, state.trustDomain) !== caller) continue;
-    const role = [...rolesOf(state).values()].find(
-      (candidate) => candidate.name === spec.role.name && candidate.namespace === (spec.role.namespace ?? metadata.namespace),
-    );
-    if (role !== undefined) return role.arn;
+    const service = `${spec.service.namespace ?? metadata.namespace}/${spec.service.name}`;
+    if (bound.has(service) || !workloads.has(`${metadata.namespace}/${spec.workload}`)) continue;
+    const role = { trustDomain: state.trustDomain, namespace: spec.role.namespace ?? metadata.namespace, role: spec.role.name };
+    bound.set(service, formatRoleArn(role));
   }
-  const declares = (own: ServiceResource) =>
-    own.spec.calls.some((call) => call.service === name && (call.namespace ?? own.metadata.namespace) === namespace);
-  const own = served.find(declares) ?? served[0];
-  return own === undefined ? "" : serviceLinkedRoleArn(own, state.trustDomain);
+  const linked = new Map<string, string>();
+  for (const own of served) {
+    for (const call of own.spec.calls) {
+      const service = `${call.namespace ?? own.metadata.namespace}/${call.service}`;
+      if (!linked.has(service)) linked.set(service, serviceLinkedRoleArn(own, state.trustDomain));
+    }
+  }
+  const otherwise = served[0] === undefined ? "" : serviceLinkedRoleArn(served[0], state.trustDomain);
+  return ({ metadata }) => {
+    const service = `${metadata.namespace}/${metadata.name}`;
+    return bound.get(service) ?? linked.get(service) ?? otherwise;
+  };
 }
 
 function revocations(state: MeshState): Revocations {

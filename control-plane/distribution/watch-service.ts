@@ -84,8 +84,13 @@ export function createWatchService(options: {
       }
       // The stream may have ended meanwhile; its registration is then taken off by `close`.
       if (finished) return;
-      subscription = distributor.subscribe({ spiffeId, send: (snapshot) => call.write({ snapshot }) });
-      call.on("drain", subscription.ready);
+      subscription = distributor.subscribe({
+        spiffeId,
+        send(snapshot) {
+          // One at a time: the next is made when this one is on its way, from what is true then.
+          call.write({ snapshot }, () => subscription?.ready());
+        },
+      });
     };
 
     const acknowledge = ({ revision, error }: Ack): void => {

@@ -10,14 +10,14 @@ export const instanceForm = /^[A-Za-z0-9_-]{8,64}$/;
 export interface RegisteredEndpoint {
   readonly spiffeId: SpiffeId;
   readonly instance: string;
-  /** `host:port`, or empty for a sidecar that only calls. */
+  /** `host:port` */
   readonly address: string;
 }
 
 const stored = z.strictObject({
   spiffeId: z.string().transform((text) => fromString(text)),
   instance: z.string().regex(instanceForm),
-  address: z.string(),
+  address: z.string().min(1),
 });
 
 /** The id's path and the instance: a sidecar cannot name an instance of another identity. */

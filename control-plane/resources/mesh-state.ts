@@ -15,6 +15,8 @@ import type {
 } from "../../common/resources/resource.ts";
 import { readResource } from "../../common/resources/read.ts";
 import { regionOfTrustDomain } from "../../common/session/region.ts";
+import { identityOfWorkload } from "../../common/resources/service-names.ts";
+import type { SpiffeId } from "../../common/spiffe/id.ts";
 import { trustDomainFromString } from "../../common/spiffe/trust-domain.ts";
 import type { TrustDomain } from "../../common/spiffe/trust-domain.ts";
 import type { TrustBundle } from "../../common/gen/mesh/v1/identity.ts";
@@ -39,6 +41,8 @@ export interface MeshState {
   readonly mesh: MeshResource;
   readonly trustDomain: TrustDomain;
   readonly region: string;
+  /** Those registered with an identity; several may share one. */
+  readonly workloadsById: ReadonlyMap<SpiffeId, readonly WorkloadResource[]>;
   /** These four by `<namespace>/<name>`, in the order of their keys. */
   readonly services: ReadonlyMap<string, ServiceResource>;
   readonly workloads: ReadonlyMap<string, WorkloadResource>;
@@ -128,13 +132,15 @@ export function buildMeshState(revision: number, entries: ReadonlyMap<string, Pa
   if (mesh === undefined || bundle === undefined) {
     throw new MeshStateError("incomplete", `the store holds no ${mesh === undefined ? "Mesh" : "trust bundle"}`);
   }
+  const trustDomain = trustDomainFromString(mesh.spec.trustDomain);
   return {
     revision,
     mesh,
-    trustDomain: trustDomainFromString(mesh.spec.trustDomain),
+    trustDomain,
     region: mesh.spec.region ?? regionOfTrustDomain(mesh.spec.trustDomain),
     services,
     workloads,
+    workloadsById: Map.groupBy(workloads.values(), (workload) => identityOfWorkload(workload, trustDomain)),
     roles,
     policies,
     bindings,

@@ -40,6 +40,7 @@ export interface GrpcService {
 }
 
 const handshakeMilliseconds = 10_000;
+const strangerMilliseconds = 60_000;
 
 /** Nothing a sidecar sends is larger than a CSR, a session token and a policy together. */
 const meshServerOptions = {
@@ -106,7 +107,8 @@ export async function openMeshListener(options: {
     }
     try {
       const leaf = peers.admit(socket);
-      if (leaf !== undefined) closeAtExpiry(socket, leaf.notAfter, clock);
+      // Without a certificate there is one call to make, and no reason to stay.
+      closeAt(socket, leaf === undefined ? clock.now() + strangerMilliseconds : leaf.notAfter * 1000, clock);
     } catch (error) {
       refuse(peer, reasonOf(error), error);
       socket.destroy();
@@ -144,11 +146,11 @@ export async function openMeshListener(options: {
   };
 }
 
-/** Ends the connection when the client's certificate does; looks at the clock now and then, because it may jump. */
-function closeAtExpiry(socket: TLSSocket, notAfterSeconds: number, clock: Clock): void {
+/** Ends the connection after that time; looks at the clock now and then, because it may jump. */
+function closeAt(socket: TLSSocket, time: number, clock: Clock): void {
   let cancel: (() => void) | undefined;
   const look = (): void => {
-    const left = notAfterSeconds * 1000 - clock.now();
+    const left = time - clock.now();
     if (left < 0) socket.destroy();
     else cancel = clock.schedule(Math.min(left + 1, 30_000), look);
   };

@@ -5,8 +5,6 @@
  */
 import type { ServerUnaryCall } from "@grpc/grpc-js";
 import type { TLSSocket } from "node:tls";
-import type { WorkloadResource } from "../../common/resources/resource.ts";
-import { identityOfWorkload } from "../../common/resources/service-names.ts";
 import type { SpiffeId } from "../../common/spiffe/id.ts";
 import type { TrustBundles } from "../../common/x509/bundle.ts";
 import { X509ProfileError } from "../../common/x509/error.ts";
@@ -21,7 +19,7 @@ export type CallOrigin = Pick<ServerUnaryCall<unknown, unknown>, "getAuthContext
 
 export interface Peer {
   readonly leaf: LeafCertificate;
-  /** `host:port` */
+  /** IP address; IPv4 as such even on a socket that takes both. */
   readonly address: string;
 }
 
@@ -62,9 +60,14 @@ export function createPeerRegister(bundles: () => TrustBundles, now: () => numbe
       if (leaf === undefined) throw new RequestError("unauthenticated", "unknown-certificate", "the client certificate is not known");
       if (now() / 1000 > leaf.notAfter)
         throw new RequestError("unauthenticated", "expired-certificate", "the client certificate has expired");
-      return { leaf, address: call.getPeer() };
+      return { leaf, address: ipOf(call.getPeer()) };
     },
   };
+}
+
+/** `getPeer` says `address:port`, IPv6 without brackets. */
+function ipOf(peer: string): string {
+  return peer.slice(0, peer.lastIndexOf(":")).replace(/^::ffff:(?=\d+\.)/, "");
 }
 
 /** DER as the peer sent it, leaf first. */
@@ -81,7 +84,7 @@ function chainOf(socket: TLSSocket): Buffer[] {
 
 /** Whether the mesh still wants this certificate. Throws RequestError `permission-denied`. */
 export function checkNotRevoked({ spiffeId, notBefore }: LeafCertificate, state: MeshState): void {
-  for (const { spec } of workloadsOf(spiffeId, state)) {
+  for (const { spec } of state.workloadsById.get(spiffeId) ?? []) {
     if (spec.quarantine) throw new RequestError("permission-denied", "quarantined", "the workload is quarantined");
     if (notBefore < secondsFrom(spec.revokedBefore)) {
       throw new RequestError("permission-denied", "revoked", "certificates of this age are revoked");
@@ -91,14 +94,9 @@ export function checkNotRevoked({ spiffeId, notBefore }: LeafCertificate, state:
 
 /** Whether the mesh wants anybody to have this identity. Throws RequestError `permission-denied`. */
 export function checkNotQuarantined(spiffeId: SpiffeId, state: MeshState): void {
-  if (workloadsOf(spiffeId, state).some(({ spec }) => spec.quarantine)) {
+  if (state.workloadsById.get(spiffeId)?.some(({ spec }) => spec.quarantine) === true) {
     throw new RequestError("permission-denied", "quarantined", "the workload is quarantined");
   }
-}
-
-/** The workloads registered with that identity. */
-export function workloadsOf(spiffeId: SpiffeId, state: MeshState): readonly WorkloadResource[] {
-  return [...state.workloads.values()].filter((workload) => identityOfWorkload(workload, state.trustDomain) === spiffeId);
 }
 
 /** Why a chain was refused, as a metric's label. */

@@ -2,7 +2,6 @@
 import type { TokenServiceServer } from "../../common/gen/mesh/v1/token.ts";
 import { formatSessionArn } from "../../common/policy/arn.ts";
 import type { Clock } from "../../common/runtime/clock.ts";
-import { addressFromString } from "../../common/runtime/environment.ts";
 import { SessionTokenError, sessionKeysFromJwks, verifySessionToken } from "../../common/session/claims.ts";
 import type { Session } from "../../common/session/claims.ts";
 import { attestationMethodOf } from "../attestation/attestation-record.ts";
@@ -55,8 +54,7 @@ export function createTokenService(options: {
       const { leaf, address } = requirePeer(peers, origin, state);
       const attestation = await attestationMethodOf(store, leaf.spiffeId);
       const now = clock.now();
-      const sourceIp = addressFromString(address)?.host ?? "";
-      const grant = grantSession(request, { spiffeId: leaf.spiffeId, attestation, sourceIp }, state, now);
+      const grant = grantSession(request, { spiffeId: leaf.spiffeId, attestation, sourceIp: address }, state, now);
       const epoch = epochs.signing(state.epochs, now);
       const issuedAtSeconds = Math.floor(now / 1000);
       const session: Session = {

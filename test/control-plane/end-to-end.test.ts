@@ -3,6 +3,8 @@ import { statSync } from "node:fs";
 import { afterEach, expect, test } from "vitest";
 import { sessionKeysFromJwks, verifySessionToken } from "../../common/session/claims.ts";
 import { deriveSigningKey } from "../../common/sigv4/signing-key.ts";
+import { coalesceMilliseconds } from "../../control-plane/distribution/distributor.ts";
+import { createFakeClock } from "../fakes/clock.ts";
 import { issue, shop, startPlane, stopPlanes, watchMesh } from "./plane.ts";
 
 afterEach(stopPlanes);
@@ -195,4 +197,43 @@ test("a restart keeps sessions, endpoints and identities, and its revisions go o
   expect(resolved.signingKey).toEqual(deriveSigningKey(session.secretAccessKey, today(), "prod-example", "orders.shop"));
   await after.stop();
   expect(statSync(after.ready.bundle).mode & 0o777).toBe(0o644);
+});
+
+test("a sidecar that reads slowly is sent only what is newest when it reads", async () => {
+  const clock = createFakeClock(Date.now());
+  const plane = await startPlane({ clock });
+  const wide = (round: number) => {
+    const operations = Array.from({ length: 300 }, (_, index) => `Item${index}: "GET /${round}/${index}/${"x".repeat(200)}"`);
+    return shop.replace(
+      "operations: { GetItem: { http: 'GET /items/{id}', resource: 'item/{id}' } }",
+      `operations: { ${operations.join(", ")} }`,
+    );
+  };
+  await plane.apply(wide(0));
+  const { stream, until } = watchMesh(plane.connect(await plane.join("orders")), "instance-orders");
+  let received = 0;
+  stream.on("data", () => received++);
+  stream.pause();
+  const rounds = 40;
+  let last = 0;
+  for (let round = 1; round <= rounds; round++) {
+    ({ revision: last } = await plane.apply(wide(round)));
+    clock.advance(coalesceMilliseconds);
+  }
+  stream.resume();
+  const newest = await until(({ revision }) => revision >= last);
+  expect(newest.served[0]?.operations[0]?.path).toContain(`/${rounds}/0/`);
+  // What the client's own buffer takes (16), what is on the way, and the newest.
+  expect(received).toBeLessThan(rounds / 2);
+});
+
+test("a shutdown with sidecars connected is prompt, and tells them to look elsewhere", async () => {
+  const plane = await startPlane({ environment: { COUNTERSIGN_DRAIN_SECONDS: "30" } });
+  await plane.apply(shop);
+  const { next } = watchMesh(plane.connect(await plane.join("orders")), "instance-orders", "127.0.0.1:7001");
+  await next();
+  const ended = next();
+  const start = performance.now();
+  await Promise.all([expect(ended).rejects.toMatchObject({ code: Status.UNAVAILABLE }), plane.stop({ keepClients: true })]);
+  expect(performance.now() - start).toBeLessThan(5000);
 });

@@ -209,3 +209,59 @@ test("an expired join token, and one for a workload that is gone, are not valid"
   await expect(issue(plane.connect(), orphaned)).rejects.toMatchObject(refused);
   await expect(issue(plane.connect(), { $case: "joinToken", value: { token: `csjt_${"A".repeat(43)}` } })).rejects.toMatchObject(refused);
 });
+
+test("who shows no certificate and stays is sent away", async () => {
+  const clock = createFakeClock(Date.now());
+  const plane = await startPlane({ clock });
+  const stranger = connect({
+    host: "127.0.0.1",
+    port: Number(plane.ready.grpc.split(":")[1]),
+    rejectUnauthorized: false,
+    ALPNProtocols: ["h2"],
+  });
+  const { promise: settings, resolve: greeted } = Promise.withResolvers<void>();
+  stranger.once("data", () => {
+    greeted();
+  });
+  stranger.write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+  await settings;
+  const { promise: closed, resolve: left } = Promise.withResolvers<void>();
+  stranger
+    .on("error", () => undefined)
+    .once("close", () => {
+      left();
+    });
+  clock.advance(61_000);
+  await closed;
+  await expect(plane.connect().getCallerIdentity({ sessionToken: "" })).rejects.toMatchObject({ code: status.UNAUTHENTICATED });
+});
+
+test("the control plane's own certificate is replaced at half of its life, and connections go on", async () => {
+  const clock = createFakeClock(Date.now());
+  const plane = await startPlane({ clock });
+  await plane.apply(shop);
+  const clients = plane.connect(await plane.join("orders"));
+  const watching = watchMesh(clients, "instance-orders");
+  await watching.next();
+  const serial = async () => {
+    const socket = connect({
+      host: "127.0.0.1",
+      port: Number(plane.ready.grpc.split(":")[1]),
+      rejectUnauthorized: false,
+      ALPNProtocols: ["h2"],
+    });
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    socket.once("secureConnect", resolve).once("error", reject);
+    await promise;
+    const { serialNumber } = socket.getPeerCertificate();
+    socket.destroy();
+    return serialNumber;
+  };
+  const before = await serial();
+  clock.jump(1_800_000);
+  clock.advance(60_000);
+  await expect.poll(serial).not.toBe(before);
+  await plane.apply(shop.replace("actions: [GetItem]", "actions: [Other]"));
+  clock.advance(20);
+  await expect(watching.next()).resolves.toMatchObject({ served: [{ name: "orders" }] });
+});

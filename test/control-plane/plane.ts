@@ -110,7 +110,7 @@ export interface Plane {
   /** Attests that workload by a join token. */
   readonly join: (workload: string) => Promise<HeldIdentity>;
   /** Stops the process and keeps its folder. */
-  readonly stop: () => Promise<void>;
+  readonly stop: (options?: { readonly keepClients: boolean }) => Promise<void>;
 }
 
 const folders: string[] = [];
@@ -152,11 +152,12 @@ export async function startPlane(options: { folder?: string; clock?: Clock; envi
   running_.catch(readiness.reject);
   const ready = await readiness.promise;
   const clients: { close(): void }[] = [];
-  const stop = async (): Promise<void> => {
+  const stop = async ({ keepClients } = { keepClients: false }): Promise<void> => {
     running.delete(stop);
-    for (const client of clients) client.close();
+    if (!keepClients) for (const client of clients) client.close();
     controller.abort(new Error("stop"));
     await running_;
+    for (const client of clients) client.close();
   };
   running.add(stop);
   const admin = adminClient(ready.adminSocket);

@@ -28,9 +28,9 @@ function setUp() {
     state = stateFromYaml(service(port), [], revision);
     for (const listener of listeners) listener(state);
   };
-  const watch = (writable = () => true) => {
+  const watch = () => {
     const sent: Snapshot[] = [];
-    const subscription = distributor.subscribe({ spiffeId: orders, send: (snapshot) => (sent.push(snapshot), writable()) });
+    const subscription = distributor.subscribe({ spiffeId: orders, send: (snapshot) => void sent.push(snapshot) });
     const seen = () => sent.map(({ revision, served }) => [revision, served[0]?.ports[0]?.port]);
     return { seen, subscription };
   };
@@ -39,8 +39,9 @@ function setUp() {
 
 test("changes close together make one snapshot, and what changes nothing makes none", () => {
   const { clock, change, watch } = setUp();
-  const { seen } = watch();
+  const { seen, subscription } = watch();
   expect(seen()).toEqual([[10, 1]]);
+  subscription.ready();
   change(2, 11);
   change(3, 12);
   expect(seen()).toHaveLength(1);
@@ -49,6 +50,7 @@ test("changes close together make one snapshot, and what changes nothing makes n
     [10, 1],
     [12, 3],
   ]);
+  subscription.ready();
   change(3, 13);
   change(4, 14);
   change(3, 15);
@@ -58,14 +60,12 @@ test("changes close together make one snapshot, and what changes nothing makes n
 
 test("a slow sidecar gets only the newest when it can take more", () => {
   const { clock, change, watch } = setUp();
-  let writable = false;
-  const { seen, subscription } = watch(() => writable);
+  const { seen, subscription } = watch();
   for (const port of [2, 3, 4]) {
     change(port, 10 + port);
     clock.advance(coalesceMilliseconds);
   }
   expect(seen()).toEqual([[10, 1]]);
-  writable = true;
   subscription.ready();
   expect(seen()).toEqual([
     [10, 1],
@@ -98,5 +98,6 @@ test("the settled revision is one that every holder of the present content has",
   change(2, 21);
   expect(distributor.settledRevision(orders)).toBe(21);
   clock.advance(coalesceMilliseconds);
+  first.subscription.ready();
   expect(first.seen().at(-1)).toEqual([21, 2]);
 });

@@ -14,8 +14,8 @@ const allow = (action: string, resource = '"*"') =>
   `{ Version: "2012-10-17", Statement: [{ Effect: Allow, Action: "${action}", Resource: ${resource} }] }`;
 const orders = document("Service", "orders", "{ ports: [{ port: 80 }] }");
 
-test("endpoints are those of identities that may serve, and a sidecar that only calls is none", () => {
-  const { destinations } = snapshotFor(orders, "x", ["orders@instance-a@10.0.0.1:1", "orders@instance-b@", "thief@instance-c@10.0.0.9:1"]);
+test("endpoints are those of identities that may serve", () => {
+  const { destinations } = snapshotFor(orders, "x", ["orders@instance-a@10.0.0.1:1", "thief@instance-c@10.0.0.9:1"]);
   expect(destinations[0]?.endpoints.map(({ instance }) => instance)).toEqual(["instance-a"]);
 });
 

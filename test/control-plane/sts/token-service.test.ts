@@ -107,10 +107,14 @@ const refused: readonly (readonly [string, Partial<AssumeRoleRequest>])[] = [
 
 test("AssumeRole refuses what is outside of AWS's limits", async () => {
   const { storefront } = await withShop();
-  for (const [name, change] of refused) {
-    const outcome = storefront.assumeRole({ ...request, ...change });
-    await expect(outcome, name).rejects.toMatchObject({ code: status.INVALID_ARGUMENT });
-  }
+  const outcomes = refused.map(async ([name, change]) => {
+    const code = await storefront.assumeRole({ ...request, ...change }).then(
+      () => status.OK,
+      (error: { code: number }) => error.code,
+    );
+    return [name, status[code]];
+  });
+  expect(await Promise.all(outcomes)).toEqual(refused.map(([name]) => [name, "INVALID_ARGUMENT"]));
 });
 
 test("tags need sts:TagSession for those very tags", async () => {
