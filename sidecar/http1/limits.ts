@@ -17,5 +17,5 @@ export const defaultLimits: Http1Limits = {
   maxHeaders: 100,
   maxBodyBytes: Number.MAX_SAFE_INTEGER,
   maxChunkExtensionBytes: 256,
-  maxPipelinedBytes: 1024 * 1024,
+  maxPipelinedBytes: 256 * 1024,
 };

@@ -30,6 +30,10 @@ const noFields: readonly Field[] = [];
 /** Fields found safe. Those that repeat are the same objects, which the parsers intern. */
 const safeFields = new WeakSet<Field>();
 
+/** What was found safe last: connections repeat both. */
+let safeMethod = "";
+let safeAuthority = "";
+
 function refuse(what: string): never {
   throw new Http1Error("unsafe-text", `${what} has bytes that do not belong there`);
 }
@@ -76,9 +80,15 @@ export function writeRequestHead(
   omit = 0,
   connection = "",
 ): string {
-  if (!token.test(method)) refuse("the method");
+  if (method !== safeMethod) {
+    if (!token.test(method)) refuse("the method");
+    safeMethod = method;
+  }
+  if (authority !== safeAuthority) {
+    if (unsafeTarget.test(authority)) refuse("the authority");
+    safeAuthority = authority;
+  }
   if (target === "" || unsafeTarget.test(target)) refuse("the target");
-  if (unsafeTarget.test(authority)) refuse("the authority");
   return (
     `${method} ${target} HTTP/1.1\r\nhost: ${authority}\r\n` +
     lines(fields, alwaysOmitted | omit) +

@@ -130,10 +130,15 @@ function compare(ours: OurHeard, theirs: NodeHeard, requests: boolean): void {
   expect(theirs.remainder).toBe(ours.remainder);
 }
 
-/** Calls `check` with mutated messages until the time is over; how many had something in them that was accepted. */
+const fewest = 200;
+
+/**
+ * Calls `check` with mutated messages until the time is over, and until some had something in them that was accepted;
+ * how many had.
+ */
 async function hunt(random: Random, check: (random: Random) => Promise<boolean>): Promise<number> {
   let accepted = 0;
-  for (const end = performance.now() + milliseconds; performance.now() < end;) {
+  for (const end = performance.now() + milliseconds; accepted < fewest || performance.now() < end;) {
     if (await check(random)) accepted++;
   }
   return accepted;
@@ -188,7 +193,7 @@ test.each(disagreements)("Node agrees on what was found before: $#", async ({ te
 
 test("Node agrees on mutated requests", async () => {
   const accepted = await hunt(createRandom(seed), (random) => checkRequests(mutate(requestTexts, random)));
-  expect(accepted).toBeGreaterThan(100);
+  expect(accepted).toBeGreaterThanOrEqual(fewest);
 });
 
 test("Node agrees on mutated responses", async () => {
@@ -199,5 +204,5 @@ test("Node agrees on mutated responses", async () => {
       upgrade: random.below(4) === 0,
     }),
   );
-  expect(accepted).toBeGreaterThan(100);
+  expect(accepted).toBeGreaterThanOrEqual(fewest);
 });
