@@ -8,7 +8,7 @@
 import type { Condition } from "./condition.ts";
 import { sourceFromJson } from "./json.ts";
 import type { PrincipalElement } from "./principal.ts";
-import { failAt, sourceFromValue, type Source, type SourceEntry } from "./source.ts";
+import { checkSize, failAt, sourceFromValue, type Source, type SourceEntry } from "./source.ts";
 import { readStatement } from "./statement.ts";
 import { readList, readMapping, readText } from "./read.ts";
 import { sourceFromYaml } from "./yaml.ts";
@@ -87,7 +87,10 @@ export function policyFromSource(source: Source, kind: PolicyKind): PolicyDocume
     if (statement.sid !== undefined) sids.add(statement.sid);
     statements.push(statement);
   }
-  return { version, id: readId(source, elements.get("Id")), statements };
+  const document = { version, id: readId(source, elements.get("Id")), statements };
+  // It travels in this form, which may be longer than the one it was written in, and has to be read again.
+  checkSize(formatPolicy(document));
+  return document;
 }
 
 function readVersion(source: Source, entry: SourceEntry | undefined): PolicyVersion {

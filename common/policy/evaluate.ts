@@ -117,22 +117,41 @@ function decide(request: AuthorizationRequest, policies: PolicySet, localTrustDo
   if (denied !== undefined) return deny("explicit-deny", denied.reference, evaluated, undefined);
   if (!guardrailsAllow) return deny("guardrail", undefined, evaluated, undefined);
 
-  const foreign = principal.trustDomain !== localTrustDomain;
-  const identityAllow = identity?.allow;
-  const resourceAllow = resourcePolicy?.allow;
-  if (foreign) {
-    if (identityAllow === undefined && resourceAllow === undefined) return deny("no-allow", undefined, evaluated, undefined);
-    if (identityAllow === undefined) return deny("no-identity-allow", undefined, evaluated, undefined);
-    if (resourceAllow === undefined) return deny("no-resource-allow", undefined, evaluated, undefined);
-  } else if (resourcePolicy?.sessionAllow !== undefined) {
-    return allow("resource-policy", resourcePolicy.sessionAllow.reference, evaluated);
+  const allowed = { identity, resource: resourcePolicy, boundary, session, evaluated };
+  return principal.trustDomain === localTrustDomain ? decideLocal(allowed) : decideForeign(allowed);
+}
+
+/** What the sets say where nothing denies; undefined for a set that there is not. */
+interface Allowed {
+  readonly identity: Scan | undefined;
+  readonly resource: Scan | undefined;
+  readonly boundary: Scan | undefined;
+  readonly session: Scan | undefined;
+  readonly evaluated: number;
+}
+
+function decideLocal(allowed: Allowed): Outcome {
+  const { identity, resource, evaluated } = allowed;
+  if (resource?.sessionAllow !== undefined) return allow("resource-policy", resource.sessionAllow.reference, evaluated);
+  if (identity?.allow !== undefined) return limit(allowed) ?? allow("identity-policy", identity.allow.reference, evaluated);
+  if (resource?.allow !== undefined) return limit(allowed) ?? allow("resource-policy", resource.allow.reference, evaluated);
+  return deny("no-allow", undefined, evaluated, undefined);
+}
+
+function decideForeign(allowed: Allowed): Outcome {
+  const { identity, resource, evaluated } = allowed;
+  if (identity?.allow === undefined) {
+    return deny(resource?.allow === undefined ? "no-allow" : "no-identity-allow", undefined, evaluated, undefined);
   }
-  const allowing = identityAllow ?? resourceAllow;
-  if (allowing === undefined) return deny("no-allow", undefined, evaluated, undefined);
+  if (resource?.allow === undefined) return deny("no-resource-allow", undefined, evaluated, undefined);
+  return limit(allowed) ?? allow("both-policies", identity.allow.reference, evaluated);
+}
+
+/** The denial of a boundary or session policy that does not allow as well. */
+function limit({ boundary, session, evaluated }: Allowed): Outcome | undefined {
   if (boundary !== undefined && boundary.allow === undefined) return deny("boundary", undefined, evaluated, undefined);
   if (session !== undefined && session.allow === undefined) return deny("session-policy", undefined, evaluated, undefined);
-  if (foreign) return allow("both-policies", allowing.reference, evaluated);
-  return allow(identityAllow === undefined ? "resource-policy" : "identity-policy", allowing.reference, evaluated);
+  return undefined;
 }
 
 function allow(reason: AllowReason, statement: StatementReference, evaluated: number): Outcome {

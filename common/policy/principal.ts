@@ -62,7 +62,7 @@ export function compilePrincipal(element: PrincipalElement): PrincipalMatcher {
   const named: PrincipalMatcher = ({ sessionArn, roleArn, spiffeId }) => {
     if (arns.has(sessionArn)) return "session";
     if (element.anyone || arns.has(roleArn) || ids.has(spiffeId)) return "otherwise";
-    for (const parent of parents) if (spiffeId.length > parent.length && spiffeId.startsWith(parent)) return "otherwise";
+    for (const parent of parents) if (spiffeId.startsWith(parent)) return "otherwise";
     return "not";
   };
   if (!element.negated) return named;

@@ -1,7 +1,8 @@
 /** Permissions of service-linked roles: what a service declared that it calls, and no more. */
 import { actionPatternFromString } from "./action.ts";
 import { arnFromString, formatArn } from "./arn.ts";
-import type { PolicyDocument, Statement } from "./document.ts";
+import { formatPolicy, type PolicyDocument, type Statement } from "./document.ts";
+import { checkSize } from "./source.ts";
 
 /** A declared dependency. */
 export interface Call {
@@ -13,7 +14,7 @@ export interface Call {
 
 /**
  * One Allow for each service called, on every resource of it, in an order that does not depend on that of `calls`.
- * Throws PolicyError (`invalid-arn`, `invalid-action`) if a part is not a name.
+ * Throws PolicyError: `invalid-arn` or `invalid-action` if a part is not a name, `too-large` if it makes no document.
  */
 export function permissionsFromCalls(trustDomain: string, calls: readonly Call[]): PolicyDocument {
   const byResource = new Map<string, Set<string>>();
@@ -40,5 +41,7 @@ export function permissionsFromCalls(trustDomain: string, calls: readonly Call[]
         conditions: [],
       };
     });
-  return { version: "2012-10-17", id: undefined, statements };
+  const document: PolicyDocument = { version: "2012-10-17", id: undefined, statements };
+  checkSize(formatPolicy(document));
+  return document;
 }

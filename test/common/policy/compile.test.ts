@@ -12,29 +12,46 @@ const request = (action: string, resource: string): AuthorizationRequest => ({
   principal: { sessionArn: "", roleArn: "", spiffeId: "spiffe://a.example/x", trustDomain: "a.example" },
   context: contextFromEntries([]),
 });
-const compile = (Statement: object) =>
-  compilePolicies([{ name: "p", mode: "enforce", document: policyFromValue({ Version: "2012-10-17", Statement }, "identity") }]);
+/** One policy of each list of statements. */
+const compile = (...documents: readonly object[]) =>
+  compilePolicies(
+    documents.map((Statement, index) => ({
+      name: `p${index}`,
+      mode: "enforce",
+      document: policyFromValue({ Version: "2012-10-17", Statement }, "identity"),
+    })),
+  );
 
 describe("compiled policies", () => {
   it("look at few of a thousand statements", () => {
     const identity = compile(
-      Array.from({ length: 1000 }, (_, index) => ({
-        Effect: "Allow",
-        Action: "orders:Get*",
-        Resource: [arn(`item/${index}`), arn(`shelf/${index}/*`)],
-      })),
+      ...Array.from({ length: 10 }, (_, document) =>
+        Array.from({ length: 100 }, (_, index) => ({
+          Effect: "Allow",
+          Action: "orders:Get*",
+          Resource: [arn(`item/${document}${index}`), arn(`shelf/${document}${index}/*`)],
+        })),
+      ),
     );
     expect(evaluate(request("orders:GetItem", "item/777"), { identity }, "a.example")).toMatchObject({
       decision: "allow",
-      statement: { index: 777 },
+      statement: { policy: "p7", index: 77 },
       evaluated: 1,
     });
-    expect(evaluate(request("orders:GetItem", "shelf/9/top"), { identity }, "a.example")).toMatchObject({
+    expect(evaluate(request("orders:GetItem", "shelf/99/top"), { identity }, "a.example")).toMatchObject({
       decision: "allow",
-      statement: { index: 9 },
+      statement: { policy: "p9", index: 9 },
       evaluated: 1,
     });
-    expect(evaluate(request("orders:GetItem", "item/1000"), { identity }, "a.example")).toMatchObject({ decision: "deny", evaluated: 0 });
+    expect(evaluate(request("orders:GetItem", "item/9100"), { identity }, "a.example")).toMatchObject({ decision: "deny", evaluated: 0 });
+  });
+
+  it("look once at a statement with the action itself and a pattern of it", () => {
+    const never = { StringEquals: { "http:Method": "GET" } };
+    const identity = compile({ Effect: "Deny", Action: ["orders:GetItem", "orders:Get*"], Resource: "*", Condition: never });
+    expect(evaluate(request("orders:GetItem", "item/1"), { identity }, "a.example").evaluated).toBe(1);
+    expect(evaluate(request("orders:GetAll", "item/1"), { identity }, "a.example").evaluated).toBe(1);
+    expect(evaluate(request("orders:PutItem", "item/1"), { identity }, "a.example").evaluated).toBe(0);
   });
 
   it("do not grow with the product of actions and resources", () => {

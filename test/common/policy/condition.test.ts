@@ -118,6 +118,8 @@ describe("condition operators", () => {
     ["StringLike", ["*${aws:PrincipalTag/team}*"], "a red hat", true],
     ["StringLike", ["${aws:PrincipalTag/team}?"], "red!", true],
     ["StringLike", ["?${aws:PrincipalTag/team}"], "red", false],
+    ["StringLike", ["${aws:PrincipalTag/team}?*"], "red", false],
+    ["StringLike", ["${aws:PrincipalTag/team}?*"], "reds", true],
     ["StringLike", ["${aws:PrincipalTag/none}*"], "red", false],
     ["StringLike", ["*${aws:PrincipalTag/none}"], "red", false],
     ["StringLike", ["r${*}"], "red", false],

@@ -286,6 +286,63 @@ Statement:
     expect(failureOf({ Version: "2012-10-17", Statement: () => [] }, "identity")).toEqual({ code: "wrong-type", path: "Statement" });
   });
 
+  it("are refused if they could not be read again once written", () => {
+    // 62 bytes a statement as it stands, 66 as `formatPolicy` writes it.
+    const Statement = Array.from({ length: 1020 }, () => ({ Effect: "Allow", Action: "orders:GetItem123", Resource: "*" }));
+    const text = JSON.stringify({ Version: "2012-10-17", Statement });
+    expect(text.length).toBeLessThan(65_536);
+    expect(() => policyFromJson(text, "identity")).toThrow(expect.objectContaining({ code: "too-large" }));
+    expect(failureOf({ Version: "2012-10-17", Statement }, "identity")).toEqual({ code: "too-large", path: "" });
+    expect(policyFromValue({ Version: "2012-10-17", Statement: Statement.slice(0, 900) }, "identity").statements).toHaveLength(900);
+  });
+
+  it("are read or refused with a PolicyError, whatever has happened to the text", () => {
+    const outcomeOf = (work: () => unknown): string => {
+      try {
+        work();
+        return "read";
+      } catch (error) {
+        return error instanceof PolicyError ? "refused" : String(error);
+      }
+    };
+    const text = documentOf(resourceStatement, 2).map((raw) => formatPolicy(policyFromValue(raw, "resource")));
+    const piece = fc.constantFrom(
+      "{",
+      "}",
+      "[",
+      "]",
+      '"',
+      ":",
+      ",",
+      "\n",
+      "- ",
+      "? ",
+      "&a ",
+      "*a",
+      "!t ",
+      "|",
+      ">",
+      "#",
+      "%",
+      "---\n",
+      "\\u0000",
+      "\t",
+      "\u2028",
+      "\ud800",
+      "null",
+    );
+    fc.assert(
+      fc.property(text, fc.nat(), fc.nat({ max: 6 }), piece, (whole, where, length, inserted) => {
+        const at = where % whole.length;
+        const damaged = whole.slice(0, at) + inserted + whole.slice(at + length);
+        for (const read of [policyFromJson, policyFromYaml]) {
+          expect(["read", "refused"]).toContain(outcomeOf(() => read(damaged, "resource")));
+        }
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
   it("are the same after being written and read again", () => {
     const all = fc.oneof(
       documentOf(identityStatement).map((raw) => [raw, "identity"] as const),

@@ -20,6 +20,13 @@ describe("permissions of service-linked roles", () => {
     expect(policyFromJson(formatPolicy(document), "identity")).toEqual(document);
   });
 
+  it("are refused where they are too much for a document", () => {
+    const actions = Array.from({ length: 5000 }, (_, index) => `Action${index}`);
+    expect(() => permissionsFromCalls("a.example", [{ service: "stock", namespace: "shop", actions }])).toThrow(
+      expect.objectContaining({ code: "too-large" }),
+    );
+  });
+
   it("are nothing where nothing is called", () => {
     expect(permissionsFromCalls("a.example", []).statements).toEqual([]);
   });

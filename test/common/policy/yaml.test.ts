@@ -55,6 +55,8 @@ Statement:
     ["a: !!str 1", "syntax", 1, 4],
     ["a: !custom 1", "syntax", 1, 4],
     ["- !!binary aGk=", "syntax", 1, 3],
+    ["!!omap\n- a: 1", "syntax", 1, 1],
+    ["--- &anchor {}", "syntax", 1, 5],
     ["%YAML 1.1\n---\na: yes", "syntax", 1, 1],
     ["a: 1\n---\nb: 2", "syntax", 2, 1],
     ["a: [1, 2", "syntax", 1, 9],
