@@ -104,6 +104,8 @@ export function createAppPool(options: AppPoolOptions): AppPool {
 
   function release(connection: AppConnection): void {
     connection.reused = true;
+    // Of the answer that is over: the front that had no room has all of it now, and will not call.
+    connection.paused = false;
     if (connection.closing || closed || idle.length >= maxIdle) {
       connection.socket.destroy();
       return;

@@ -1,0 +1,83 @@
+/** Connections to a real application, and a client that cannot take everything at once. */
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { afterEach, expect, test } from "vitest";
+import { createAppPool, type AppPool } from "../../../sidecar/inbound/app-pool.ts";
+import { createExchange, type Exchange, type Front } from "../../../sidecar/inbound/exchange.ts";
+import { fromString } from "../../../common/spiffe/id.ts";
+
+const closing: (() => void)[] = [];
+afterEach(() => {
+  for (const close of closing.splice(0)) close();
+});
+
+const peer = {
+  spiffeId: fromString("spiffe://test.example/ns/shop/sa/caller"),
+  trustDomain: "test.example",
+  namespace: "shop",
+  address: "127.0.0.1",
+  serverName: "",
+};
+const head = { method: "GET", target: "/", authority: "target", scheme: "", fields: [], kinds: 0, contentLength: 0 };
+const text = "GET / HTTP/1.1\r\nHost: target\r\n\r\n";
+
+async function poolFor(body: Buffer): Promise<{ pool: AppPool; connections: () => number }> {
+  let connections = 0;
+  const server = createServer((_request, response) => response.end(body));
+  server.on("connection", () => connections++);
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const pool = createAppPool({
+    address: { host: "127.0.0.1", port: (server.address() as AddressInfo).port },
+    onResponse: () => undefined,
+    onComplete: () => undefined,
+    onFailure: (_exchange, reason, detail) => {
+      throw new Error(`${reason}: ${detail}`);
+    },
+  });
+  closing.push(() => {
+    pool.close();
+    server.closeAllConnections();
+    server.close();
+  });
+  return { pool, connections: () => connections };
+}
+
+/** Resolves with the bytes of the answer; `room` is what `sendData` tells the pool. */
+async function ask(pool: AppPool, room: (exchange: Exchange, end: boolean) => boolean): Promise<number> {
+  const { promise, resolve } = Promise.withResolvers<number>();
+  let bytes = 0;
+  const front: Front = {
+    sendHead: () => undefined,
+    sendData(exchange, chunk, end) {
+      bytes += chunk.length;
+      if (end) resolve(bytes);
+      return room(exchange, end);
+    },
+    sendTrailers: () => resolve(bytes),
+    abort: () => undefined,
+  };
+  pool.forward(createExchange(front, undefined, peer, head), text, Buffer.alloc(0));
+  return await promise;
+}
+
+test("a connection whose last bytes found no room serves the next request", async () => {
+  const { pool, connections } = await poolFor(Buffer.alloc(2000));
+  expect(await ask(pool, () => false)).toBe(2000);
+  expect(await ask(pool, () => true)).toBe(2000);
+  expect(connections()).toBe(1);
+});
+
+test("nothing is read while there is no room, and reading goes on when there is", async () => {
+  const { pool } = await poolFor(Buffer.alloc(3_000_000));
+  let paused = 0;
+  const resume = (exchange: Exchange) => setImmediate(() => exchange.upstream?.resume());
+  const bytes = await ask(pool, (exchange) => {
+    paused++;
+    resume(exchange);
+    return false;
+  });
+  expect(bytes).toBe(3_000_000);
+  expect(paused).toBeGreaterThan(10);
+});
