@@ -71,6 +71,13 @@ export function createTransmitter(options: TransmitterOptions): Transmitter {
     call.stream = undefined;
   }
 
+  /** Gives back what `sendData` had no room for. */
+  function credit(call: OutboundCall): void {
+    const { channel, stream, unacknowledged } = call;
+    call.unacknowledged = 0;
+    if (channel && stream && unacknowledged > 0) channel.http2.consumed(stream, unacknowledged);
+  }
+
   function transmit(call: OutboundCall): void {
     const { head } = call;
     if (head.method === "CONNECT") {
@@ -174,11 +181,7 @@ export function createTransmitter(options: TransmitterOptions): Transmitter {
         channel.http2.reset(stream, Http2ErrorCode.CANCEL);
       }
     },
-    drained(call) {
-      const { channel, stream, unacknowledged } = call;
-      call.unacknowledged = 0;
-      if (channel && stream && unacknowledged > 0) channel.http2.consumed(stream, unacknowledged);
-    },
+    drained: credit,
     answers: {
       onResponse(stream, response, endStream) {
         const call = stream.data as OutboundCall;
@@ -222,6 +225,8 @@ export function createTransmitter(options: TransmitterOptions): Transmitter {
 
   function complete(call: OutboundCall): void {
     call.done = true;
+    // The application's connection goes on to its next call: what it has yet to take is credited now, or never.
+    credit(call);
     release(call);
     records.completed(call);
   }
