@@ -5,9 +5,10 @@
 import { readFile } from "node:fs/promises";
 import { randomBytes } from "node:crypto";
 import { createSecureContext } from "node:tls";
+import type { DestinationStream } from "pino";
 import { collectDefaultMetrics, Gauge, Registry } from "prom-client";
 import packageJson from "../package.json" with { type: "json" };
-import { systemClock } from "../common/runtime/clock.ts";
+import { systemClock, type Clock } from "../common/runtime/clock.ts";
 import { addressToString, type Environment } from "../common/runtime/environment.ts";
 import { listen } from "../common/runtime/listen.ts";
 import { createLogging } from "../common/runtime/logger.ts";
@@ -23,12 +24,37 @@ import { createWatch } from "./sync/watch.ts";
 import { secureContextOptions, type Identity } from "./tls/profile.ts";
 import { verifyTlsPeer } from "./tls/peer.ts";
 
+/** Where a sidecar listens, `host:port` each, and who it is; also the `ready` line of its log. */
+export interface SidecarReady {
+  readonly spiffeId: string;
+  /** When the certificate ends, ISO 8601. */
+  readonly notAfter: string;
+  readonly instance: string;
+  readonly outbound: string;
+  readonly inbound: string;
+  readonly admin: string;
+  readonly metrics: string;
+  readonly health: string;
+}
+
+export interface SidecarOptions {
+  readonly clock?: Clock;
+  /** Where log lines go instead of stdout. */
+  readonly log?: DestinationStream;
+  /** Called once, when calls can be made and taken. */
+  readonly onReady?: (ready: SidecarReady) => void;
+}
+
 /** Runs a sidecar until `signal`; resolves when it has drained. Rejects with ConfigError, ListenError or TaskError. */
-export async function runSidecar(environment: Environment, signal: AbortSignal): Promise<void> {
+export async function runSidecar(environment: Environment, signal: AbortSignal, options: SidecarOptions = {}): Promise<void> {
   const config = readSidecarConfig(environment);
-  const logging = createLogging({ name: "sidecar", level: config.logLevel });
+  const logging = createLogging({
+    name: "sidecar",
+    level: config.logLevel,
+    ...(options.log === undefined ? {} : { destination: options.log }),
+  });
   const log = logging.logger;
-  const clock = systemClock;
+  const clock = options.clock ?? systemClock;
   const random = Math.random;
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
@@ -105,19 +131,17 @@ export async function runSidecar(environment: Environment, signal: AbortSignal):
       log.debug({ revision: state.revision }, "snapshot applied");
       if (first) {
         missing.delete("configuration");
-        log.info(
-          {
-            event: "ready",
-            ...describe(),
-            instance,
-            outbound: addressToString(outboundAddress),
-            inbound: addressToString(inboundAddress),
-            admin: addressToString(adminAddress),
-            metrics: addressToString(metricsAddress),
-            health: addressToString(healthAddress),
-          },
-          "ready",
-        );
+        const ready: SidecarReady = {
+          ...describe(),
+          instance,
+          outbound: addressToString(outboundAddress),
+          inbound: addressToString(inboundAddress),
+          admin: addressToString(adminAddress),
+          metrics: addressToString(metricsAddress),
+          health: addressToString(healthAddress),
+        };
+        log.info({ event: "ready", ...ready }, "ready");
+        options.onReady?.(ready);
       }
     },
   });
