@@ -1,6 +1,9 @@
 /**
  * Ends a process well: the first SIGTERM or SIGINT aborts the program's signal, upon which it stops accepting and
  * finishes what it has; the deadline, or a second signal, forces the end.
+ *
+ * A Ctrl-C under npm comes twice, from the terminal and from npm, which passes it on: what follows a signal at once is no
+ * second one.
  */
 import { systemClock } from "./clock.ts";
 import type { Clock } from "./clock.ts";
@@ -21,9 +24,12 @@ export class ShutdownError extends Error {
   }
 }
 
+/** A person needs longer than this to ask again. */
+const sameSignalMilliseconds = 500;
+
 /**
- * Runs `program` until it settles. Resolves or rejects as it does, except that after a signal it rejects with a
- * ShutdownError when the program is not done within `drainMilliseconds` or a second signal comes: the caller should then
+ * Runs `program` until it settles. Resolves or rejects as it does, except that one that ends with its signal's reason has done
+ * what it was told, and that after a signal it rejects with a ShutdownError when the program is not done within `drainMilliseconds` or a second signal comes: the caller should then
  * exit without waiting for anything.
  */
 export async function runUntilSignalled(
@@ -34,11 +40,14 @@ export async function runUntilSignalled(
   const controller = new AbortController();
   const { promise: forced, reject: force } = Promise.withResolvers<never>();
   let cancelDeadline: (() => void) | undefined;
+  let signalledAt = 0;
   const onSignal = () => {
     if (controller.signal.aborted) {
+      if (clock.now() - signalledAt < sameSignalMilliseconds) return;
       force(new ShutdownError("second-signal", "stopped by a second signal before the shutdown was complete"));
       return;
     }
+    signalledAt = clock.now();
     cancelDeadline = clock.schedule(drainMilliseconds, () => {
       force(new ShutdownError("drain-deadline", `not shut down within ${drainMilliseconds} ms`));
     });
@@ -48,6 +57,8 @@ export async function runUntilSignalled(
   signals.on("SIGINT", onSignal);
   try {
     await Promise.race([program(controller.signal), forced]);
+  } catch (error) {
+    if (!controller.signal.aborted || error !== controller.signal.reason) throw error;
   } finally {
     cancelDeadline?.();
     signals.off("SIGTERM", onSignal);

@@ -27,10 +27,37 @@ test("the deadline forces the end", async () => {
 });
 
 test("a second signal forces the end", async () => {
-  const { signals, done } = start(() => new Promise(() => {}));
+  const { signals, clock, done } = start(() => new Promise(() => {}));
   signals.emit("SIGINT");
+  clock.advance(500);
   signals.emit("SIGINT");
   await expect(done).rejects.toMatchObject({ code: "second-signal" });
+});
+
+test("the same signal again at once, as npm passes it on, is no second one", async () => {
+  const { signals, clock, done } = start(untilAborted);
+  signals.emit("SIGINT");
+  clock.advance(499);
+  signals.emit("SIGINT");
+  await expect(done).resolves.toBeUndefined();
+});
+
+test("a program that ends with the reason of its signal has done what it was told", async () => {
+  const { signals, done } = start(async (signal) => {
+    await untilAborted(signal);
+    signal.throwIfAborted();
+  });
+  signals.emit("SIGTERM");
+  await expect(done).resolves.toBeUndefined();
+});
+
+test("another failure while stopping is passed on", async () => {
+  const { signals, done } = start(async (signal) => {
+    await untilAborted(signal);
+    throw new Error("disk full");
+  });
+  signals.emit("SIGTERM");
+  await expect(done).rejects.toThrow("disk full");
 });
 
 test("a failure of the program is passed on", async () => {
