@@ -88,7 +88,8 @@ function describeLog(fields: ReadonlyMap<string, unknown>): string | undefined {
     case "ready":
       return "ready";
     default:
-      return Number(fields.get("level")) >= warning ? `${text("msg")}: ${describeError(fields.get("err")) || text("detail")}` : undefined;
+      if (Number(fields.get("level")) < warning) return undefined;
+      return [text("msg"), describeError(fields.get("err")) || text("detail")].filter((part) => part !== "").join(": ");
   }
 }
 
