@@ -10,8 +10,6 @@ import type { Clock } from "../../common/runtime/clock.ts";
 import { createTrustBundle } from "../../common/x509/bundle.ts";
 import type { TrustBundle } from "../../common/x509/bundle.ts";
 import { readCertificate } from "../../common/x509/certificate.ts";
-import { readDer } from "../../common/x509/der.ts";
-import { checkPublicKey, keyIdentifierOf } from "../../common/x509/public-key.ts";
 import { verifySignature } from "../../common/x509/signature-algorithm.ts";
 import { checkLeafProfile } from "../../common/x509/svid-profile.ts";
 import type { ProvenKey } from "./csr.ts";
@@ -117,6 +115,14 @@ export async function openAuthority(options: AuthorityOptions): Promise<Authorit
     }
   };
 
+  const record = async (svid: IssuedSvid): Promise<void> => {
+    try {
+      await onIssue(svid);
+    } catch (error) {
+      throw new CaError("not-recorded", "the issuance could not be recorded", { cause: error });
+    }
+  };
+
   return {
     async issueSvid({ spiffeId, key, lifetimeSeconds }) {
       if (trustDomainOf(spiffeId) !== trustDomain) {
@@ -131,17 +137,15 @@ export async function openAuthority(options: AuthorityOptions): Promise<Authorit
       if (notAfter - now < MINIMUM_LIFETIME_SECONDS || notBefore < issuer.notBefore) {
         throw new CaError("authority-expired", "the issuer is not valid for as long as the shortest certificate");
       }
-      const keyIdentifier = keyIdentifierOf(checkPublicKey(readDer(key.publicKey)).keyBits);
+      const { publicKey, identifier: keyIdentifier } = key;
       const rememberedAs = keyIdentifier.toString("latin1");
       rememberKey(rememberedAs);
       try {
-        const contents = { spiffeId, serial: createSerial(), notBefore, notAfter, publicKey: key.publicKey, keyIdentifier };
+        const contents = { spiffeId, serial: createSerial(), notBefore, notAfter, publicKey, keyIdentifier };
         const leaf = signLeaf(contents);
         const serial = checkOwnWork(leaf, contents, keys.issuer);
         const svid = { spiffeId, chain: [leaf, issuer.der], serial, notBefore, notAfter };
-        await onIssue(svid).catch((error: unknown) => {
-          throw new CaError("not-recorded", "the issuance could not be recorded", { cause: error });
-        });
+        await record(svid);
         return svid;
       } catch (error) {
         certified.delete(rememberedAs);

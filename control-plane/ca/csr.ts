@@ -20,7 +20,7 @@ import {
 import type { DerNode } from "../../common/x509/der.ts";
 import { X509ProfileError } from "../../common/x509/error.ts";
 import { basicConstraintsOf, ExtensionOid, KeyUsage } from "../../common/x509/extension.ts";
-import { checkPublicKey } from "../../common/x509/public-key.ts";
+import { checkPublicKey, keyIdentifierOf } from "../../common/x509/public-key.ts";
 import type { KeyKind } from "../../common/x509/public-key.ts";
 import { signatureAlgorithmOf, verifySignature } from "../../common/x509/signature-algorithm.ts";
 import { CaError } from "./error.ts";
@@ -30,6 +30,8 @@ export interface ProvenKey {
   /** SubjectPublicKeyInfo, DER. */
   readonly publicKey: Buffer;
   readonly kind: KeyKind;
+  /** Its key identifier, 20 octets. */
+  readonly identifier: Buffer;
 }
 
 export const MAX_CSR_BYTES = 8192;
@@ -67,14 +69,14 @@ function readRequest(der: Buffer): ProvenKey {
   if (smallIntegerOf(version) !== 0) throw new DerError("value-encoding", "the request is not of version 1");
   expectTag(subject, Tag.SEQUENCE);
   const keyNode = expectTag(publicKeyNode, Tag.SEQUENCE);
-  const { kind } = checkPublicKey(keyNode);
+  const { kind, keyBits } = checkPublicKey(keyNode);
   const publicKey = encodedOf(keyNode);
   refuseAuthority(attributes);
   const algorithm = signatureAlgorithmOf(algorithmNode);
   if (!verifySignature(algorithm, encodedOf(info!), octetsOfBitString(signature), importKey(publicKey), kind)) {
     throw new CaError("csr-signature", "the request is not signed with its own key");
   }
-  return { publicKey, kind };
+  return { publicKey, kind, identifier: keyIdentifierOf(keyBits) };
 }
 
 /**

@@ -57,9 +57,17 @@ describe("the file of a SQLite store", () => {
     rmSync(folder, { recursive: true });
   });
 
+  async function fill(store: Store): Promise<void> {
+    for (const half of ["a", "b"]) {
+      await store.commit(
+        Array.from({ length: 100 }, (_, index) => ({ kind: "put", key: `${half}/${index}`, value: Buffer.alloc(300, index) })),
+      );
+    }
+  }
+
   async function filled(): Promise<void> {
     const store = open();
-    for (let index = 0; index < 200; index++) await store.put(`k/${index}`, Buffer.alloc(300, index));
+    await fill(store);
     await store.close();
   }
 
@@ -174,7 +182,7 @@ describe("the file of a SQLite store", () => {
 
   test("a corrupt file beside its write-ahead log is refused, and neither is touched", async () => {
     const store = open();
-    for (let index = 0; index < 200; index++) await store.put(`k/${index}`, Buffer.alloc(300, index));
+    await fill(store);
     const copy = newFolder();
     try {
       for (const name of readdirSync(folder)) copyFileSync(join(folder, name), join(copy, name));
