@@ -46,6 +46,19 @@ program
   });
 
 program
+  .command("join-token")
+  .description("mint a join token, good once, with which a workload's sidecar proves who it is")
+  .argument("<workload>")
+  .option("-n, --namespace <namespace>", "of the workload", "default")
+  .option("--ttl <seconds>", "how long it is good (default: 600, at most 86400)")
+  .option("--socket <path>", "admin socket of the control plane (default: $COUNTERSIGN_ADMIN_SOCKET)")
+  .option("--json", "print JSON, with the SPIFFE id that it is for")
+  .action(async (workload: string, options: { namespace: string; ttl?: string; socket?: string; json?: true }) => {
+    const { joinToken } = await import("./join-token.ts");
+    await joinToken(workload, options);
+  });
+
+program
   .command("sidecar")
   .description("run a sidecar; configured by COUNTERSIGN_* variables (see README)")
   .action(async () => {
