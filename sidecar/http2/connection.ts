@@ -16,8 +16,8 @@ import { clientPreface, DEFAULT_WINDOW } from "./frames.ts";
 import { defaultLimits } from "./limits.ts";
 import { take } from "./output.ts";
 import { goaway, ping } from "./receive-control.ts";
-import { receive } from "./receive.ts";
-import { pump, sendData, sendTrailers } from "./send-data.ts";
+import { pumpSafely, receive } from "./receive.ts";
+import { sendData, sendTrailers } from "./send-data.ts";
 import { canRequest, request, respond, type Http2RequestHead } from "./send-head.ts";
 import { settingsFrame } from "./settings.ts";
 import { createState, type Http2Options, type Http2State } from "./state.ts";
@@ -54,7 +54,7 @@ export interface Http2Connection {
   goaway(code?: Http2ErrorCode): void;
   /** Sends a PING; `onPong` follows. */
   ping(): void;
-  /** The transport has gone: every open stream gets `onReset` (INTERNAL_ERROR, by the peer), and nothing is sent any more. */
+  /** The transport has gone: every open stream gets `onReset` (INTERNAL_ERROR, by the peer), and nothing is sent any more. What the handler throws at that is thrown when all are through. */
   disconnect(): void;
   /** Streams that are not closed. */
   streamCount(): number;
@@ -85,13 +85,14 @@ export function createHttp2Connection(options: Http2Options): Http2Connection {
     consumed: (stream, bytes) => consumed(state, stream, bytes),
     takeOutput: () => {
       const batch = take(state.output);
-      if (batch !== undefined && state.ready.length > 0) pump(state);
+      if (batch !== undefined && state.ready.length > 0 && !state.dead) pumpSafely(state);
       return batch;
     },
     goaway: (code = Http2ErrorCode.NO_ERROR) => goaway(state, code),
     ping: () => ping(state),
     disconnect: () => {
-      if (!state.dead) loseAll(state, Http2ErrorCode.INTERNAL_ERROR, true);
+      const thrown = state.dead ? undefined : loseAll(state, Http2ErrorCode.INTERNAL_ERROR, true);
+      if (thrown !== undefined) throw thrown;
     },
     streamCount: () => state.streams.size,
     isDraining: () => state.draining,

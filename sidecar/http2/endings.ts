@@ -1,12 +1,12 @@
 /** How streams and the connection come to an end (RFC 9113 sections 5.1, 5.4, 6.4 and 6.8), and what is remembered of them. */
 import { releaseHeld } from "./credit.ts";
-import { Http2Error, Http2ErrorCode, type Http2ErrorName } from "./error.ts";
+import { Http2Error, Http2ErrorCode } from "./error.ts";
 import { FRAME_HEADER, FrameType, writeFrameHeader, writeUint32 } from "./frames.ts";
 import { exceeds, forgive } from "./limits.ts";
 import { reserve } from "./output.ts";
 import { Ending, type Http2State } from "./state.ts";
 import { allStreams, removeStream } from "./stream-table.ts";
-import { emptyQueue, StreamState, type Http2Stream } from "./stream.ts";
+import { emptyQueue, isClosed, StreamState, type Http2Stream } from "./stream.ts";
 
 /** Ids we reset that are remembered: frames already under way for them are no error of the peer's. */
 const MOST_RESET_IDS = 4096;
@@ -73,6 +73,7 @@ export function loseStream(state: Http2State, stream: Http2Stream, code: Http2Er
   stream.state |= StreamState.RESET;
   stream.queue = emptyQueue;
   stream.trailers = undefined;
+  if ((stream.state & StreamState.READY) !== 0) state.ready.splice(state.ready.indexOf(stream), 1);
   removeStream(state.streams, stream);
   if (byPeer) rememberEnded(state, stream.id, Ending.RESET_BY_PEER);
   releaseHeld(state, stream);
@@ -81,7 +82,7 @@ export function loseStream(state: Http2State, stream: Http2Stream, code: Http2Er
 
 /** Resets an open stream. */
 export function resetStream(state: Http2State, stream: Http2Stream, code: Http2ErrorCode): void {
-  writeReset(state, stream.id, code);
+  if (!state.dead) writeReset(state, stream.id, code);
   rememberReset(state, stream.id);
   loseStream(state, stream, code, false);
 }
@@ -125,18 +126,27 @@ export function writeGoaway(state: Http2State, lastStreamId: number, code: Http2
   output.length = position + FRAME_HEADER + length;
 }
 
-/** Every open stream is lost. */
-export function loseAll(state: Http2State, code: Http2ErrorCode, byPeer: boolean): void {
+/** Every open stream is lost, even if the owner throws at the news; what it threw first is returned. */
+export function loseAll(state: Http2State, code: Http2ErrorCode, byPeer: boolean): unknown {
   state.dead = true;
-  for (const stream of allStreams(state.streams)) loseStream(state, stream, code, byPeer);
-  state.ready.length = 0;
+  let thrown: unknown;
+  for (const stream of allStreams(state.streams)) {
+    // The owner may answer one stream's end by ending others.
+    if (isClosed(stream)) continue;
+    try {
+      loseStream(state, stream, code, byPeer);
+    } catch (error) {
+      thrown ??= error;
+    }
+  }
+  return thrown;
 }
 
 /** Ends the connection by our decision (RFC 9113 section 5.4.1). */
 export function fail(state: Http2State, error: Http2Error): void {
   if (state.dead) return;
-  const code = Http2ErrorCode[error.code satisfies Http2ErrorName];
+  const code = Http2ErrorCode[error.code];
   writeGoaway(state, Math.min(state.goawaySent, state.server ? state.lastPeerStreamId : 0), code, error.message);
-  loseAll(state, code, false);
-  state.handler.onFatal(error);
+  const thrown = loseAll(state, code, false);
+  state.handler.onFatal(thrown === undefined ? error : new Http2Error(error.code, error.message, { cause: thrown }));
 }

@@ -1,6 +1,6 @@
 /**
  * What a field or pseudo-field may look like in HTTP/2 (RFC 9113 section 8.2 and 8.3, RFC 9110 section 5), as this codec
- * enforces it on what it reads and on what it writes.
+ * enforces it on what it reads and on what it writes. Where it is stricter than the RFCs it agrees with the HTTP/1.1 codec.
  */
 
 /** How a name is treated in a message; a regular field is 0 so that the hot path asks one question. */
@@ -42,10 +42,9 @@ const lowerCaseToken = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/;
 const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const outsideValue = /[^\t\x20-\x7e\x80-\xff]/;
 const visible = /^[\x21-\x7e]+$/;
-const authority = /^[\x21-\x7e]+$/;
-const notInAuthority = /[@/?#\\,"<>]/;
-const statusCode = /^[1-5][0-9][0-9]$/;
-const digits = /^[0-9]{1,15}$/;
+const authority = /^(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?$/;
+const statusCode = /^[1-9][0-9][0-9]$/;
+const plainNumber = /^(?:0|[1-9][0-9]{0,14})$/;
 
 /** The role of a name; MALFORMED for what is no lower-case token, an unknown pseudo-field or a connection-specific field. */
 export function roleOfName(name: string): FieldRole {
@@ -67,12 +66,12 @@ export function hasEdgeSpace(value: string): boolean {
 export const isMethod = (text: string): boolean => token.test(text);
 export const isScheme = (text: string): boolean => text === "https" || text === "http";
 /** `host[:port]`, without user information (RFC 9113 8.3.1). */
-export const isAuthority = (text: string): boolean => authority.test(text) && !notInAuthority.test(text);
+export const isAuthority = (text: string): boolean => authority.test(text);
 /** `/…` or `*`, visible ASCII. Whether `*` goes with the method is for the whole message to say. */
 export const isPath = (text: string): boolean => visible.test(text) && (text.charCodeAt(0) === 47 || text === "*");
 export const isProtocol = (text: string): boolean => token.test(text);
 export const isStatus = (text: string): boolean => statusCode.test(text);
-export const isContentLength = (text: string): boolean => digits.test(text);
+export const isContentLength = (text: string): boolean => plainNumber.test(text);
 
 /** Whether `value`, free of forbidden bytes, fits the role of its name. */
 export function fitsRole(role: FieldRole, name: string, value: string): boolean {

@@ -8,6 +8,7 @@ import { makeReady, pump } from "./send-data.ts";
 import { applyPeerSettings } from "./settings.ts";
 import type { Http2State } from "./state.ts";
 import { allStreams, findStream } from "./stream-table.ts";
+import { isClosed } from "./stream.ts";
 
 const PING_BYTES = 8;
 /** Payload of the PING behind the announcement of a drain: its acknowledgement says that the peer has read it. */
@@ -126,7 +127,8 @@ export function receiveGoaway(state: Http2State, bytes: Buffer, start: number, l
   state.goawayReceived = last;
   state.draining = true;
   if (!state.server) {
-    for (const stream of allStreams(state.streams)) if (stream.id > last) loseStream(state, stream, Http2ErrorCode.REFUSED_STREAM, true);
+    for (const stream of allStreams(state.streams))
+      if (stream.id > last && !isClosed(stream)) loseStream(state, stream, Http2ErrorCode.REFUSED_STREAM, true);
   }
   state.handler.onGoaway(last, errorCodeFromWire(readUint32(bytes, start + 4)), bytes.subarray(start + 8, start + length));
 }

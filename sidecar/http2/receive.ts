@@ -18,6 +18,7 @@ import {
 } from "./receive-control.ts";
 import { beginData, continueData } from "./receive-data.ts";
 import { receiveContinuation, receiveHeaders } from "./receive-head.ts";
+import { pump } from "./send-data.ts";
 import type { Http2State } from "./state.ts";
 
 /** Takes bytes in. Never throws: what breaks a rule ends in `onReset` or `onFatal`, and so does an error thrown by the handler. */
@@ -26,8 +27,21 @@ export function receive(state: Http2State, chunk: Buffer): void {
   try {
     receiveFrames(state, chunk);
   } catch (error) {
-    fail(state, error instanceof Http2Error ? error : new Http2Error("INTERNAL_ERROR", "the handler failed", { cause: error }));
+    failWith(state, error);
   }
+}
+
+/** Moves queued bodies into the output, with the same guarantee. */
+export function pumpSafely(state: Http2State): void {
+  try {
+    pump(state);
+  } catch (error) {
+    failWith(state, error);
+  }
+}
+
+function failWith(state: Http2State, error: unknown): void {
+  fail(state, error instanceof Http2Error ? error : new Http2Error("INTERNAL_ERROR", "the handler failed", { cause: error }));
 }
 
 function receiveFrames(state: Http2State, chunk: Buffer): void {

@@ -12,7 +12,7 @@ import { forgive } from "./limits.ts";
 import { reserve } from "./output.ts";
 import { writeFieldBlock } from "./send-head.ts";
 import type { Http2State } from "./state.ts";
-import { emptyQueue, isClosed, StreamState, type Http2Stream } from "./stream.ts";
+import { emptyQueue, StreamState, type Http2Stream } from "./stream.ts";
 
 /** What one stream may send before the next one's turn. */
 const TURN = 16_384;
@@ -37,7 +37,7 @@ function writeFrame(state: Http2State, stream: Http2Stream, chunk: Buffer, offse
  * resets the stream (INTERNAL_ERROR). Throws Http2Error where a body is not allowed: before the head or behind the end.
  */
 export function sendData(state: Http2State, stream: Http2Stream, chunk: Buffer, endStream: boolean): boolean {
-  if ((stream.state & StreamState.RESET) !== 0) return true;
+  if (state.dead || (stream.state & StreamState.RESET) !== 0) return true;
   if ((stream.state & (StreamState.HEAD_SENT | StreamState.LOCAL_ENDED | StreamState.END_QUEUED)) !== StreamState.HEAD_SENT) {
     throw new Http2Error("INTERNAL_ERROR", "DATA is sent before the head or behind the end of its stream");
   }
@@ -87,7 +87,7 @@ export function pump(state: Http2State): void {
   while (state.ready.length > 0 && state.sendWindow > 0 && state.output.length < state.limits.outputHighWater) {
     const stream = state.ready.shift()!;
     stream.state &= ~StreamState.READY;
-    if (isClosed(stream) || stream.sendWindow <= 0) continue;
+    if (stream.sendWindow <= 0) continue;
     sendTurn(state, stream);
     if (stream.queue.length > 0) makeReady(state, stream);
     else finishQueue(state, stream);
@@ -135,7 +135,7 @@ function writeTrailers(state: Http2State, stream: Http2Stream, fieldBytes: numbe
  * trailers are allowed.
  */
 export function sendTrailers(state: Http2State, stream: Http2Stream, fields: readonly Field[]): void {
-  if ((stream.state & StreamState.RESET) !== 0) return;
+  if (state.dead || (stream.state & StreamState.RESET) !== 0) return;
   if ((stream.state & (StreamState.HEAD_SENT | StreamState.LOCAL_ENDED | StreamState.END_QUEUED)) !== StreamState.HEAD_SENT) {
     throw new Http2Error("INTERNAL_ERROR", "trailers are sent before the head or behind the end of their stream");
   }

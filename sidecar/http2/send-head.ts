@@ -136,11 +136,11 @@ function checkRequest(state: Http2State, head: Http2RequestHead): void {
  * over it does nothing. Throws Http2Error: PROTOCOL_ERROR for a head that breaks a rule, INTERNAL_ERROR for one behind another.
  */
 export function respond(state: Http2State, stream: Http2Stream, status: number, fields: readonly Field[], endStream: boolean): void {
-  if ((stream.state & StreamState.RESET) !== 0) return;
+  if (state.dead || (stream.state & StreamState.RESET) !== 0) return;
   if ((stream.state & StreamState.HEAD_SENT) !== 0 || !state.server)
     throw new Http2Error("INTERNAL_ERROR", "a second final response head is sent");
   const informational = status < 200;
-  if (!(status >= 100 && status < 600) || status === 101 || (informational && endStream)) {
+  if (!(status >= 100 && status <= 999) || status === 101 || (informational && endStream)) {
     throw new Http2Error("PROTOCOL_ERROR", `status ${status} is not allowed here`);
   }
   // Neither has a body, whatever length the head states (RFC 9110 section 8.6).

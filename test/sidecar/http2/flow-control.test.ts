@@ -179,6 +179,15 @@ describe("sending", () => {
     expect(server.connection.streamCount()).toBe(0);
   });
 
+  it("takes nothing behind an end that waits", () => {
+    const server = responding(1);
+    const stream = server.streams.get(1)!;
+    expect(server.connection.sendData(stream, Buffer.alloc(70_000), true)).toBe(false);
+    const wrong = expect.objectContaining({ code: "INTERNAL_ERROR" });
+    expect(() => server.connection.sendData(stream, Buffer.from("x"), false)).toThrow(wrong);
+    expect(() => server.connection.sendTrailers(stream, [])).toThrow(wrong);
+  });
+
   it("forgets what a reset stream had queued", () => {
     const server = responding(1);
     server.connection.sendData(server.streams.get(1)!, Buffer.alloc(100_000), true);

@@ -101,6 +101,8 @@ describe("a request (8.3.1)", () => {
     ["an unknown scheme", replace(get, ":scheme", "javascript")],
     ["an empty :authority", replace(get, ":authority", "")],
     ["user information in :authority", replace(get, ":authority", "user@orders.shop")],
+    ["a blank in :authority", replace(get, ":authority", "orders shop")],
+    ["an escape in :authority", replace(get, ":authority", "%6frders.shop")],
     ["a path in :authority", replace(get, ":authority", "orders.shop/x")],
     ["two :method", [...get, [":method", "GET"]]],
     ["two :scheme", [...get, [":scheme", "https"]]],
@@ -142,6 +144,7 @@ describe("a request (8.3.1)", () => {
     ["content-length that is no number", [...get, ["content-length", "1a"]]],
     ["a negative content-length", [...get, ["content-length", "-1"]]],
     ["a signed content-length", [...get, ["content-length", "+0"]]],
+    ["a content-length with a zero in front", [...get, ["content-length", "00"]]],
     ["an empty content-length", [...get, ["content-length", ""]]],
     ["a list in content-length", [...get, ["content-length", "0, 0"]]],
     ["a content-length beyond any body", [...get, ["content-length", "99999999999999999999"]]],
@@ -352,7 +355,6 @@ describe("a response (8.3.2)", () => {
     ["a :status of two digits", headers(1, block([":status", "20"]))],
     ["a :status of four digits", headers(1, block([":status", "2000"]))],
     [":status 099", headers(1, block([":status", "099"]))],
-    [":status 600", headers(1, block([":status", "600"]))],
     [":status 101", headers(1, block([":status", "101"]), FrameFlag.END_HEADERS)],
     ["a 1xx that ends the stream", headers(1, block([":status", "100"]))],
     ["a request's pseudo-field", headers(1, block([":status", "200"], [":path", "/"]))],
@@ -443,7 +445,7 @@ describe("what is sent", () => {
     expect(() => openClient().connection.request(bad, [], true)).toThrow(expect.objectContaining({ code: "PROTOCOL_ERROR" }));
   });
 
-  it.each([99, 101, 600, Number.NaN])("no status %s", (status) => {
+  it.each([99, 101, 1000, Number.NaN])("no status %s", (status) => {
     const server = openServer();
     server.send(headers(1, block(...get)));
     expect(() => server.connection.respond(server.streams.get(1)!, status, [], false)).toThrow(
