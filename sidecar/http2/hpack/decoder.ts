@@ -134,8 +134,10 @@ export function createHpackDecoder(options: HpackDecoderOptions): HpackDecoder {
     const length = stringLength(first);
     const start = cursor.position;
     cursor.position += length;
+    // Unpacked first: it may make the buffer anew.
+    const unpackedLength = first < 0x80 ? 0 : unpack(start, start + length);
     const text =
-      first < 0x80 ? cursor.bytes.toString("latin1", start, start + length) : unpacked.toString("latin1", 0, unpack(start, start + length));
+      first < 0x80 ? cursor.bytes.toString("latin1", start, start + length) : unpacked.toString("latin1", 0, unpackedLength);
     // A name longer than any list may be is not worth remembering.
     return text.length > 256 ? createFieldName(text) : nameOf(text);
   }
@@ -158,7 +160,8 @@ export function createHpackDecoder(options: HpackDecoderOptions): HpackDecoder {
       const known = findLiteral(cache, name, bytes, start, end, huffman);
       if (known !== undefined) return known;
     }
-    const entry = huffman === 0 ? createEntry(name, bytes, start, end) : createEntry(name, unpacked, 0, unpack(start, end));
+    const unpackedLength = huffman === 0 ? 0 : unpack(start, end);
+    const entry = huffman === 0 ? createEntry(name, bytes, start, end) : createEntry(name, unpacked, 0, unpackedLength);
     if (cached) keepLiteral(cache, entry, bytes, start, end, huffman);
     return entry;
   }

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { Http2Error } from "../../../../sidecar/http2/error.ts";
 import { createHpackDecoder, type HpackDecoder } from "../../../../sidecar/http2/hpack/decoder.ts";
 import type { FieldBlock } from "../../../../sidecar/http2/hpack/field-block.ts";
+import { writeHuffman } from "../../../../sidecar/http2/hpack/huffman.ts";
 import { block } from "../wire.ts";
 
 const make = (tableLimit = 4096, listLimit = 65_536, requests = true): HpackDecoder =>
@@ -148,6 +149,30 @@ describe("fields", () => {
   it("know their classes", () => {
     const [field] = make().decode(block(["authorization", "caf\u00e9"]), 0, 20).fields;
     expect(field!.kinds).toBe(32 | 128);
+  });
+});
+
+describe("Huffman strings", () => {
+  const packed = (text: string): Buffer => {
+    const coded = Buffer.alloc(text.length * 4);
+    const length = writeHuffman(coded, 0, text);
+    // The length as an integer of seven bits (RFC 7541 section 5.1), behind the bit that says Huffman.
+    const digits = [0xff];
+    let rest = length - 127;
+    for (; rest >= 128; rest = Math.floor(rest / 128)) digits.push((rest % 128) + 128);
+    return Buffer.concat([Buffer.from([...digits, rest]), coded.subarray(0, length)]);
+  };
+
+  it.each([1000, 1023, 1024, 1025, 4000, 8191, 20_000])("of %i bytes are whole, in names and in values, the first time too", (length) => {
+    for (const [name, value] of [
+      ["x-name", "v".repeat(length)],
+      ["n".repeat(length), "a value long enough".repeat(20)],
+    ] as const) {
+      const namePart = name.length < 127 ? Buffer.concat([Buffer.from([name.length]), Buffer.from(name)]) : packed(name);
+      const bytes = Buffer.concat([Buffer.from([0]), namePart, packed(value)]);
+      const { fields } = make().decode(bytes, 0, bytes.length);
+      expect(fields.map((field) => [field.name, field.value])).toEqual([[name, value]]);
+    }
   });
 });
 
