@@ -13,6 +13,8 @@ function linesOf(error: unknown): string[] {
   if (!(error instanceof Error)) return [String(error)];
   // The outermost sentence says what failed, the innermost why; what is said already is not said twice.
   let text = error.message;
-  for (let { cause } = error; cause instanceof Error; { cause } = cause) if (!text.includes(cause.message)) text += `: ${cause.message}`;
+  for (let { cause } = error; cause instanceof Error; { cause } = cause) {
+    if (!text.includes(cause.message) && !cause.message.includes(error.message)) text += `: ${cause.message}`;
+  }
   return [text.replaceAll("\n", " ")];
 }
