@@ -18,6 +18,7 @@ export const reasonStatus = {
   "duplicate-signature": 401,
   "malformed-signature": 401,
   // A signature that was checked and does not hold.
+  "unsupported-algorithm": 403,
   "signature-mismatch": 403,
   "unsigned-header": 403,
   "request-expired": 403,

@@ -69,7 +69,8 @@ export function signByHand(request: Omit<HandmadeRequest, "headers">, options: S
   const { credentials, region, scopeService } = options;
   const amzDate = formatAmzDate(Math.floor(options.date / 1000));
   const date = amzDate.slice(0, 8);
-  const payloadHash = hash("sha256", request.body);
+  // What the header says is what is signed, also where it is not true.
+  const payloadHash = options.headers?.["x-amz-content-sha256"] ?? hash("sha256", request.body);
   const headers: Record<string, string> = {
     "x-amz-date": amzDate,
     "x-amz-content-sha256": payloadHash,

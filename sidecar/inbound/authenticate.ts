@@ -69,7 +69,7 @@ export interface AuthenticatorOptions {
 const reasonOf: Readonly<Record<SigV4ErrorCode, Reason>> = {
   "missing-authorization": "missing-signature",
   "malformed-authorization": "malformed-signature",
-  "unsupported-algorithm": "malformed-signature",
+  "unsupported-algorithm": "unsupported-algorithm",
   "wrong-scope": "wrong-scope",
   "scope-date-mismatch": "wrong-scope",
   "missing-date": "malformed-signature",
@@ -141,7 +141,7 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
 
     const declared = valueAt(fields, order.contentSha256);
     if (declared === "" && head.contentLength !== 0 && exchange.body === undefined) return { kind: "needs-body" };
-    const payload = declared === "" ? payloadOf(exchange.body) : declaredPayload(head.contentLength, declared, service);
+    const payload = declared === "" ? payloadOf(exchange.body) : declaredPayload(declared, service);
     if (!payload) return refuse("unsigned-payload", `tier ${service.tier.name} takes no unsigned body`);
     const request: SignableRequest = {
       method: head.method,
@@ -237,9 +237,9 @@ function payloadOf(body: Buffer | undefined): PayloadHash {
 }
 
 /** What `x-amz-content-sha256` says of the body; undefined where the service does not take it so. */
-function declaredPayload(contentLength: number, declared: string, service: ServedService): PayloadHash | undefined {
+function declaredPayload(declared: string, service: ServedService): PayloadHash | undefined {
   const payload = parsePayloadHash(declared);
-  if (payload.mode === "unsigned" && !service.tier.unsignedPayload && contentLength !== 0) return undefined;
+  if (payload.mode === "unsigned" && !service.tier.unsignedPayload) return undefined;
   return payload.mode === "streamed" ? undefined : payload;
 }
 
