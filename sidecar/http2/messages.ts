@@ -29,13 +29,16 @@ export function requestFlaw(block: FieldBlock, endStream: boolean, extendedConne
 export function requestHead(block: FieldBlock, endStream: boolean): RequestHead {
   const { pseudo } = block;
   const authority = (pseudo & Pseudo.AUTHORITY) !== 0 ? block.authority : block.host;
-  const fields = block.cookies > 1 ? joinCookies(block.fields) : block.fields;
+  if (block.cookies > 1) {
+    block.fields = joinCookies(block.fields);
+    block.cookies = 1;
+  }
   return {
     method: block.method,
     target: (pseudo & Pseudo.PATH) !== 0 ? block.path : authority,
     authority,
     scheme: (pseudo & Pseudo.SCHEME) !== 0 ? block.scheme : "",
-    fields,
+    fields: block.fields,
     kinds: block.kinds,
     contentLength: endStream ? 0 : block.contentLength,
   };

@@ -6,6 +6,7 @@
  * table stays in step, but not kept), and a list of sixteen times the limit ends the connection.
  */
 import { Http2Error } from "../error.ts";
+import { createBlockCache, findBlock, keepBlock, LONGEST_BLOCK } from "./block-cache.ts";
 import { createEntry, createFieldName, type Entry, type FieldName } from "./entry.ts";
 import { addSpecial, createFieldBlock, resetFieldBlock, type FieldBlock } from "./field-block.ts";
 import { decodeHuffman } from "./huffman.ts";
@@ -15,7 +16,7 @@ import { staticTable } from "./static-table.ts";
 
 export interface HpackDecoder {
   /**
-   * Decodes a whole block, `bytes[start..end)`; the returned object is reused by the next call (its `fields` are not).
+   * Decodes a whole block, `bytes[start..end)`; the returned object is reused by later calls (its `fields` are not changed).
    * Throws Http2Error: COMPRESSION_ERROR, or ENHANCE_YOUR_CALM for a list that is grossly over the limit.
    */
   decode(bytes: Buffer, start: number, end: number): FieldBlock;
@@ -49,10 +50,11 @@ const fixedEntries: readonly Entry[] = staticTable.map(([name, value]) =>
 export function createHpackDecoder(options: HpackDecoderOptions): HpackDecoder {
   const { requests, listLimit } = options;
   const grossLimit = listLimit * GROSS;
-  const block = createFieldBlock();
+  let block = createFieldBlock();
   const cursor: Cursor = { bytes: empty, position: 0, end: 0 };
   const names = new Map<string, FieldName>();
   const cache = createLiteralCache();
+  const blocks = createBlockCache();
   let unpacked = Buffer.allocUnsafeSlow(1024);
 
   // The dynamic table: a ring whose newest entry is at `newest`.
@@ -63,6 +65,8 @@ export function createHpackDecoder(options: HpackDecoderOptions): HpackDecoder {
   let tableLimit = options.tableLimit;
   let tableMax = Math.min(4096, tableLimit);
   let mustShrink = false;
+  /** Changes whenever what an index names may have changed. */
+  let version = 0;
 
   function nameOf(text: string): FieldName {
     let name = fixedNames.get(text) ?? names.get(text);
@@ -92,6 +96,7 @@ export function createHpackDecoder(options: HpackDecoderOptions): HpackDecoder {
   }
 
   function insert(entry: Entry): void {
+    version++;
     evictTo(Math.max(0, tableMax - entry.size));
     // RFC 7541 section 4.4: an entry larger than the table empties it, which is no error.
     if (entry.size > tableMax) return;
@@ -109,6 +114,7 @@ export function createHpackDecoder(options: HpackDecoderOptions): HpackDecoder {
   function resize(limit: number): void {
     if (limit > tableLimit) throw new Http2Error("COMPRESSION_ERROR", "the dynamic table is made larger than allowed");
     tableMax = limit;
+    version++;
     mustShrink = false;
     evictTo(limit);
   }
@@ -136,8 +142,7 @@ export function createHpackDecoder(options: HpackDecoderOptions): HpackDecoder {
     cursor.position += length;
     // Unpacked first: it may make the buffer anew.
     const unpackedLength = first < 0x80 ? 0 : unpack(start, start + length);
-    const text =
-      first < 0x80 ? cursor.bytes.toString("latin1", start, start + length) : unpacked.toString("latin1", 0, unpackedLength);
+    const text = first < 0x80 ? cursor.bytes.toString("latin1", start, start + length) : unpacked.toString("latin1", 0, unpackedLength);
     // A name longer than any list may be is not worth remembering.
     return text.length > 256 ? createFieldName(text) : nameOf(text);
   }
@@ -185,6 +190,16 @@ export function createHpackDecoder(options: HpackDecoderOptions): HpackDecoder {
   }
 
   function decode(bytes: Buffer, start: number, end: number): FieldBlock {
+    if (end - start > LONGEST_BLOCK || end === start || mustShrink) return decodeFields(bytes, start, end);
+    const known = findBlock(blocks, version, bytes, start, end);
+    if (known !== undefined) return known;
+    const before = version;
+    const decoded = decodeFields(bytes, start, end);
+    if (version === before) block = keepBlock(blocks, version, bytes, start, end, decoded);
+    return decoded;
+  }
+
+  function decodeFields(bytes: Buffer, start: number, end: number): FieldBlock {
     resetFieldBlock(block);
     cursor.bytes = bytes;
     cursor.position = start;

@@ -46,8 +46,7 @@ for (let byte = 0; byte < 256; byte++) {
   else if (byte > 127) valueClasses[byte] = OBS_TEXT;
 }
 
-/** Builds the entry of a name and the value in `bytes[start..end)`. */
-export function createEntry(name: FieldName, bytes: Buffer, start: number, end: number): Entry {
+function classesOf(bytes: Buffer, start: number, end: number): number {
   let classes = 0;
   let previous = 0;
   for (let i = start; i < end; i++) {
@@ -55,7 +54,37 @@ export function createEntry(name: FieldName, bytes: Buffer, start: number, end: 
     classes |= current | ((current & previous & BLANK) << 1);
     previous = current;
   }
+  return classes;
+}
+
+/** From this length on values are looked through four bytes at a time. */
+const LONG = 48;
+let viewed: ArrayBufferLike = new ArrayBuffer(0);
+let view: DataView = new DataView(viewed);
+
+/** Whether `bytes[start..end)`, `LONG` at least, is visible ASCII and spaces alone. */
+function isPlain(bytes: Buffer, start: number, end: number): boolean {
+  if (bytes.buffer !== viewed) {
+    viewed = bytes.buffer;
+    view = new DataView(viewed);
+  }
+  const offset = bytes.byteOffset;
+  const last = offset + end - 4;
+  // A byte shows in its highest bit if that is set, if it is under 0x20, or if one more sets it (0x7F).
+  let odd = 0;
+  for (let i = offset + start; i < last; i += 4) {
+    const word = view.getInt32(i, true);
+    odd |= word | (word - 0x20202020) | (word + 0x01010101);
+  }
+  const word = view.getInt32(last, true);
+  return ((odd | word | (word - 0x20202020) | (word + 0x01010101)) & 0x80808080) === 0;
+}
+
+/** Builds the entry of a name and the value in `bytes[start..end)`. */
+export function createEntry(name: FieldName, bytes: Buffer, start: number, end: number): Entry {
   const value = end === start ? "" : bytes.toString("latin1", start, end);
+  const plain = end - start >= LONG && isPlain(bytes, start, end);
+  const classes = plain ? (value.includes("  ") ? BLANK | RUN : BLANK) : classesOf(bytes, start, end);
   let role = name.role;
   if ((classes & FORBIDDEN) !== 0 || ((classes & BLANK) !== 0 && hasEdgeSpace(value))) role = FieldRole.MALFORMED;
   else if ((role !== FieldRole.REGULAR || name.text === "te") && !fitsRole(role, name.text, value)) role = FieldRole.MALFORMED;

@@ -71,6 +71,13 @@ describe("a request (8.3.1)", () => {
     expect(server.events).toMatchObject([{ fields: ["cookie: a=1; b=2; a=1", "x: y"] }]);
   });
 
+  it("has one cookie field each time the same crumbs come", () => {
+    const server = openServer();
+    const crumbs = block(...get, ["cookie", "a"], ["cookie", "b"]);
+    server.send(headers(1, crumbs), headers(3, crumbs), headers(5, crumbs));
+    expect(server.events).toMatchObject([{ fields: ["cookie: a; b"] }, { fields: ["cookie: a; b"] }, { fields: ["cookie: a; b"] }]);
+  });
+
   it("may say te: trailers", () => {
     const server = openServer();
     server.send(headers(1, block(...get, ["te", "trailers"])));

@@ -176,6 +176,35 @@ describe("Huffman strings", () => {
   });
 });
 
+describe("blocks that come again", () => {
+  it("yield the same array of fields while the table stays as it is", () => {
+    const decoder = make();
+    decode(decoder, "4001 6101 31");
+    const first = decode(decoder, "be 82").fields;
+    expect(decode(decoder, "be 84").fields).not.toBe(first);
+    expect(decode(decoder, "be 82").fields).toBe(first);
+    decode(decoder, "4001 6101 32");
+    const later = decode(decoder, "be 82");
+    expect(texts(later)).toEqual(["a: 2"]);
+    expect(later.method).toBe("GET");
+  });
+
+  it("do not keep what an evicted entry meant", () => {
+    const decoder = make();
+    decode(decoder, "4001 6101 31");
+    decode(decoder, "be");
+    decode(decoder, "20");
+    expect(() => decode(decoder, "be")).toThrow(expect.objectContaining({ code: "COMPRESSION_ERROR" }));
+  });
+
+  it("do not put off a table size that is due", () => {
+    const decoder = make();
+    decode(decoder, "82");
+    decoder.setTableLimit(64);
+    expect(() => decode(decoder, "82")).toThrow(expect.objectContaining({ code: "COMPRESSION_ERROR" }));
+  });
+});
+
 describe("the table", () => {
   it("evicts the oldest and is emptied by an entry larger than itself (4.4)", () => {
     const decoder = make(100);
