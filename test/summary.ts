@@ -1,0 +1,62 @@
+/**
+ * The end of a run in CI: reads vitest's JSON report, names what was skipped, and prints `N passed, N failed` as its last line.
+ * Fails when anything did, when nothing ran, and, where `CI` is `true`, when anything was skipped: a test that does not run
+ * holds nothing. Only those that read published vectors may be skipped, and only where the vectors are not there.
+ */
+import { existsSync, readFileSync } from "node:fs";
+import { join, relative } from "node:path";
+import { z } from "zod";
+
+const root = join(import.meta.dirname, "..");
+
+const report = z.object({
+  success: z.boolean(),
+  testResults: z.array(
+    z.object({
+      name: z.string(),
+      status: z.string(),
+      assertionResults: z.array(z.object({ fullName: z.string(), status: z.string() })),
+    }),
+  ),
+});
+
+export interface Summary {
+  readonly passed: number;
+  readonly failed: number;
+  /** File and name. */
+  readonly skipped: readonly { readonly file: string; readonly name: string }[];
+  readonly success: boolean;
+}
+
+/** A file that could not be run at all counts as one failure. Throws ZodError for what is no report. */
+export function summaryFromReport(text: string): Summary {
+  const { success, testResults } = report.parse(JSON.parse(text));
+  let passed = 0;
+  let failed = 0;
+  const skipped = [];
+  for (const { name: file, status: fileStatus, assertionResults } of testResults) {
+    let failedHere = 0;
+    for (const { fullName: name, status } of assertionResults) {
+      if (status === "passed") passed++;
+      else if (status === "failed") failedHere++;
+      else skipped.push({ file, name });
+    }
+    failed += fileStatus === "failed" ? Math.max(1, failedHere) : failedHere;
+  }
+  return { passed, failed, skipped, success };
+}
+
+function mayBeSkipped(file: string): boolean {
+  return !existsSync(join(root, "../shared/vectors")) && /vectors/.test(readFileSync(file, "utf8"));
+}
+
+function main(file: string): boolean {
+  const { passed, failed, skipped, success } = summaryFromReport(readFileSync(file, "utf8"));
+  for (const { file: where, name } of skipped) process.stdout.write(`skipped: ${relative(root, where)}: ${name}\n`);
+  const unexcused = process.env["CI"] === "true" ? skipped.filter((each) => !mayBeSkipped(each.file)) : [];
+  if (unexcused.length > 0) process.stdout.write(`${unexcused.length} skipped, and nothing may be in CI\n`);
+  process.stdout.write(`${passed} passed, ${failed} failed\n`);
+  return success && passed > 0 && failed === 0 && unexcused.length === 0;
+}
+
+if (import.meta.main) process.exitCode = main(process.argv[2] ?? "") ? 0 : 1;
