@@ -14,6 +14,7 @@ import { buildSnapshot } from "./snapshot.ts";
 import type { Published, SnapshotContent } from "./snapshot.ts";
 
 export const coalesceMilliseconds = 20;
+const sidecarsPerTurn = 16;
 
 export interface Subscriber {
   readonly spiffeId: SpiffeId;
@@ -51,6 +52,8 @@ export function createDistributor(options: {
   const contents = new Map<SpiffeId, Content>();
   const flushers = new Set<() => void>();
   let cancelFlush: (() => void) | undefined;
+  /** Whether the state has changed while a flush was under way: those served before the change have to be looked at again. */
+  let changed = false;
 
   function build(spiffeId: SpiffeId): { readonly content: Content; readonly snapshot: SnapshotContent } {
     const state = view.current();
@@ -65,11 +68,28 @@ export function createDistributor(options: {
     return { content, snapshot };
   }
 
-  const stop = view.subscribe(() => {
-    cancelFlush ??= clock.schedule(coalesceMilliseconds, () => {
-      cancelFlush = undefined;
-      for (const flush of flushers) flush();
+  /** A few sidecars a turn of the event loop, so that a large mesh does not hold up calls. */
+  function flushAll(pending: readonly (() => void)[]): void {
+    cancelFlush = undefined;
+    for (const flush of pending.slice(0, sidecarsPerTurn)) flush();
+    const rest = pending.slice(sidecarsPerTurn);
+    if (rest.length > 0) {
+      cancelFlush = clock.schedule(0, () => {
+        flushAll(rest);
+      });
+    } else if (changed) schedule();
+  }
+
+  function schedule(): void {
+    cancelFlush = clock.schedule(coalesceMilliseconds, () => {
+      changed = false;
+      flushAll([...flushers]);
     });
+  }
+
+  const stop = view.subscribe(() => {
+    if (cancelFlush === undefined) schedule();
+    else changed = true;
   });
 
   return {

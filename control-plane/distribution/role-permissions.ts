@@ -29,6 +29,38 @@ function sliceOf(document: PolicyDocument, served: readonly ServiceResource[], t
   return { ...document, statements: document.statements.filter((_, index) => indexes.has(index)) };
 }
 
+interface RolesByService {
+  /** Roles whose policies name that service (lower-case) among their actions. */
+  readonly named: ReadonlyMap<string, readonly Role[]>;
+  /** Roles with a policy that may speak of any service, or that cannot be read. */
+  readonly any: readonly Role[];
+}
+
+const rolesByServiceOf = new WeakMap<ReadonlyMap<string, Role>, RolesByService>();
+
+/** So that a service is not held against every role of the mesh. In doubt a role counts as speaking of any service. */
+function rolesByService(roles: ReadonlyMap<string, Role>): RolesByService {
+  const known = rolesByServiceOf.get(roles);
+  if (known !== undefined) return known;
+  const named = new Map<string, Role[]>();
+  const any: Role[] = [];
+  for (const role of roles.values()) {
+    const services = new Set(role.policies.flatMap(({ document }) => (document === undefined ? ["*"] : servicesNamedIn(document))));
+    if ([...services].some((service) => /[*?]/.test(service))) any.push(role);
+    else for (const service of services) named.set(service, [...(named.get(service) ?? []), role]);
+  }
+  const index = { named, any };
+  rolesByServiceOf.set(roles, index);
+  return index;
+}
+
+/** Lower-case, wildcards as they stand; `*` for all. */
+function servicesNamedIn(document: PolicyDocument): readonly string[] {
+  return document.statements.flatMap(({ action }) =>
+    action.negated ? ["*"] : action.patterns.map((pattern) => pattern.split(":", 1)[0]?.toLowerCase() ?? "*"),
+  );
+}
+
 /**
  * The roles that can be allowed anything by a service of `served`, by ARN. A role that is not among them is denied: it has
  * no permission there, or does not exist any more.
@@ -37,8 +69,13 @@ export function rolePermissionsFor(state: MeshState, served: readonly ServiceRes
   if (served.length === 0) return [];
   // A resource policy may allow a role that has no permission of its own, within the role's boundary.
   const byResource = served.some(({ spec }) => spec.resourcePolicy !== undefined);
+  const roles = rolesOf(state);
+  const { named, any } = rolesByService(roles);
+  const candidates = byResource
+    ? roles.values()
+    : new Set([...any, ...served.flatMap(({ metadata }) => named.get(metadata.name.toLowerCase()) ?? [])]);
   const permissions: RolePermissions[] = [];
-  for (const role of rolesOf(state).values()) {
+  for (const role of candidates) {
     const policies = role.policies.flatMap((policy) => policyFor(policy, served, state.trustDomain));
     if (policies.length === 0 && !byResource) continue;
     permissions.push({

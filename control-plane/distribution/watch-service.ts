@@ -128,8 +128,12 @@ export function createWatchService(options: {
       }
     });
     call.on("end", () => {
-      close("ended");
-      call.end();
+      // A stream that was reset ends too, and is known to be cancelled only some ticks later.
+      setImmediate(() => {
+        if (call.cancelled) return;
+        close("ended");
+        call.end();
+      });
     });
     call.on("cancelled", () => {
       close("lost");

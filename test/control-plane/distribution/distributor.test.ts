@@ -101,3 +101,18 @@ test("the settled revision is one that every holder of the present content has",
   first.subscription.ready();
   expect(first.seen().at(-1)).toEqual([21, 2]);
 });
+
+test("a large mesh is served in turns, and a change on the way reaches those already served", () => {
+  const { clock, change, watch } = setUp();
+  const watchers = Array.from({ length: 40 }, () => watch());
+  for (const { subscription } of watchers) subscription.ready();
+  change(2, 11);
+  clock.advance(coalesceMilliseconds - 1);
+  expect(watchers.every(({ seen }) => seen().length === 1)).toBe(true);
+  clock.advance(1);
+  for (const { subscription } of watchers) subscription.ready();
+  expect(watchers.map(({ seen }) => seen().at(-1))).toEqual(watchers.map(() => [11, 2]));
+  change(3, 12);
+  clock.advance(coalesceMilliseconds);
+  expect(watchers.map(({ seen }) => seen().at(-1))).toEqual(watchers.map(() => [12, 3]));
+});
