@@ -58,13 +58,17 @@ describe.skipIf(vectors.length === 0)("AWS's SigV4 vectors, header authenticatio
       const altered = { claim, signature: first + vector.signature.slice(1) };
       expect(() => verifyRequest(request, altered, key)).toThrow(expect.objectContaining({ code: "signature-mismatch" }));
     });
+  });
 
-    // Ours leaves Content-Length out, and the vectors have it in.
-    test.skipIf(isSigned(authorization, "content-length"))("signing gives the published Authorization", () => {
-      const sign = createRequestSigner({ accessKeyId: claim.accessKeyId, signingKey: key, ...claim.scope });
-      expect(orderForSigning(request.fields).text).toBe(claim.signedHeaders);
-      expect(sign(request)).toBe(findField(request.fields, "authorization")?.value);
-    });
+  // Ours leaves Content-Length out, and one vector has it in.
+  const signedAsOurs = vectors.filter((vector) => !vector.omitsSessionToken && !isSigned(authorizationOf(vector), "content-length"));
+  test.each(signedAsOurs)("$name: signing gives the published Authorization", (vector) => {
+    const request = signable(vector);
+    const { claim } = authorizationOf(vector);
+    const key = createSigningKey(vector.secretAccessKey, claim.scope.date, vector.region, vector.service);
+    const sign = createRequestSigner({ accessKeyId: claim.accessKeyId, signingKey: key, ...claim.scope });
+    expect(orderForSigning(request.fields).text).toBe(claim.signedHeaders);
+    expect(sign(request)).toBe(findField(request.fields, "authorization")?.value);
   });
 
   // AWS lets a client add its session token after signing. Here every x-amz-* field has to be signed.
