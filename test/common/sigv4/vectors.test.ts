@@ -60,7 +60,7 @@ describe.skipIf(vectors.length === 0)("AWS's SigV4 vectors, header authenticatio
     });
   });
 
-  // Ours leaves Content-Length out, and one vector has it in.
+  // Ours leaves Content-Length out, and two vectors have it in.
   const signedAsOurs = vectors.filter((vector) => !vector.omitsSessionToken && !isSigned(authorizationOf(vector), "content-length"));
   test.each(signedAsOurs)("$name: signing gives the published Authorization", (vector) => {
     const request = signable(vector);
