@@ -9,6 +9,8 @@ export interface Output {
   length: number;
   /** Bytes among them that answer the peer's frames. */
   control: number;
+  /** Size of the last batch: what a new buffer is made for. */
+  last: number;
   /** Called when there is something to take for the first time since it was taken. */
   readonly notify: () => void;
 }
@@ -19,7 +21,7 @@ const HAND_OVER = 49_152;
 const none = Buffer.alloc(0);
 
 export function createOutput(notify: () => void): Output {
-  return { buffer: none, length: 0, control: 0, notify };
+  return { buffer: none, length: 0, control: 0, last: 0, notify };
 }
 
 /** Makes room for `size` more bytes behind `output.length`. */
@@ -27,7 +29,7 @@ export function reserve(output: Output, size: number): void {
   if (output.length === 0) output.notify();
   const needed = output.length + size;
   if (needed <= output.buffer.length) return;
-  let capacity = Math.max(INITIAL_BYTES, output.buffer.length * 2);
+  let capacity = Math.max(INITIAL_BYTES, output.buffer.length * 2, output.last + INITIAL_BYTES);
   while (capacity < needed) capacity *= 2;
   const larger = Buffer.allocUnsafeSlow(capacity);
   output.buffer.copy(larger, 0, 0, output.length);
@@ -40,6 +42,7 @@ export function take(output: Output): Buffer | undefined {
   if (length === 0) return undefined;
   output.length = 0;
   output.control = 0;
+  output.last = length;
   const buffer = output.buffer;
   if (length >= HAND_OVER) {
     output.buffer = none;

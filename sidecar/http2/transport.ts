@@ -24,6 +24,8 @@ export interface Http2TransportOptions {
 
 export interface Http2Transport {
   readonly connection: Http2Connection;
+  /** Bytes of a socket that reads into a buffer of its owner's (`onread`) and so emits no `data`. The chunk may be reused afterwards. */
+  receive(chunk: Buffer): void;
   /** GOAWAY, then the end of the socket as soon as no stream is open; after `deadline` ms in any case. Resolves when the socket is closed. */
   close(deadline: number): Promise<void>;
   /** Ends the socket now; open streams get `onReset`. */
@@ -122,11 +124,12 @@ export function attachHttp2(
     saturated = false;
     flush();
   });
-  socket.on("data", (chunk: Buffer) => {
+  function receive(chunk: Buffer): void {
     heard = true;
     connection.receive(chunk);
     if (draining && connection.isDrained()) flushSoon();
-  });
+  }
+  socket.on("data", receive);
   socket.on("end", () => {
     // HTTP/2 has no half-closed connections: nobody would read the rest.
     connection.disconnect();
