@@ -27,7 +27,7 @@ export function listen(server: Server, address: Address, what: string): Promise<
 
 function listenError(error: NodeJS.ErrnoException, address: Address, what: string): ListenError {
   const where = `${what} cannot listen on ${addressToString(address)}`;
-  switch (error.code) {
+  switch (error.code ?? "") {
     case "EADDRINUSE":
       return new ListenError("port-taken", `${where}: the port is taken by another program`, { cause: error });
     case "EACCES":
