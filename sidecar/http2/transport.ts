@@ -151,6 +151,7 @@ export function attachHttp2(
 
   return {
     connection,
+    receive,
     close(deadline) {
       if (!draining && !socket.destroyed) {
         draining = true;

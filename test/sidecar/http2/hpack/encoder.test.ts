@@ -63,6 +63,14 @@ describe("fields", () => {
     expect(encode(encoder, settled)).toHaveLength(1);
   });
 
+  it("with more names than are remembered are written whole, until names without entries make room", () => {
+    const encoder = make();
+    for (let i = 0; i < 5000; i++) encode(encoder, createField(`x-name-${i}`, "v"));
+    const settled = createField("x-settled", "v");
+    for (let i = 0; i < 10; i++) encode(encoder, settled);
+    expect(encode(encoder, settled)).toHaveLength(1);
+  });
+
   it("that are secrets are marked never to be indexed, whether their name is known or not", () => {
     const encoder = make(4096, new Set(["cookie", "x-secret"]));
     expect(hex(encode(encoder, createField("cookie", "a")))).toBe("1f110161");
