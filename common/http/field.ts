@@ -79,21 +79,20 @@ function kindsOf(name: string): number {
   return 0;
 }
 
-// eslint-disable-next-line no-control-regex -- latin1 by definition
+/** What makes a value differ from its signed form, or latin1 from UTF-8; most values have none of it. */
+const unusual = /[^ -~]| {2}/;
 const beyondAscii = /[\u0080-\uffff]/;
-const whitespaceRun = /[ \t]{2,}|\t/;
 const whitespaceRuns = /[ \t]+/g;
 
 /** Builds a field. `name` must be a lower-case token and `value` free of CR, LF, NUL and edge white space: the codecs check. */
 export function createField(name: string, value: string): Field {
-  const signed = whitespaceRun.test(value) ? value.replace(whitespaceRuns, " ") : value;
-  return {
-    name,
-    value,
-    canonical: `${name}:${signed}\n`,
-    line: `${name}: ${value}\r\n`,
-    kinds: kindsOf(name) | (beyondAscii.test(value) ? FieldKind.OBS_TEXT : 0),
-  };
+  let kinds = kindsOf(name);
+  let signed = value;
+  if (unusual.test(value)) {
+    signed = value.replace(whitespaceRuns, " ");
+    if (beyondAscii.test(value)) kinds |= FieldKind.OBS_TEXT;
+  }
+  return { name, value, canonical: `${name}:${signed}\n`, line: `${name}: ${value}\r\n`, kinds };
 }
 
 /** The first field of that name, or undefined. */

@@ -11,7 +11,7 @@ export type { Logger } from "pino";
 export const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 export type LogLevel = (typeof logLevels)[number];
 
-const secretFields = [
+const secretFields: ReadonlySet<string> = new Set([
   "secret",
   "secretAccessKey",
   "sessionToken",
@@ -23,7 +23,23 @@ const secretFields = [
   "privateKey",
   "authorization",
   "password",
-];
+]);
+const censored = "[secret]";
+const maxDepth = 4;
+
+/** A copy without secrets where there are any; the very object where there are none. Errors are pino's to show. */
+function censor(value: unknown, depth: number): unknown {
+  if (typeof value !== "object" || value === null || value instanceof Error || depth > maxDepth) return value;
+  let copy: Record<string, unknown> | undefined;
+  for (const [key, inner] of Object.entries(value)) {
+    const shown = secretFields.has(key) ? censored : censor(inner, depth + 1);
+    if (shown !== inner) {
+      copy ??= { ...value };
+      copy[key] = shown;
+    }
+  }
+  return copy ?? value;
+}
 
 export interface Logging {
   readonly logger: Logger;
@@ -43,7 +59,7 @@ export function createLogging(options: {
     name: options.name,
     level: options.level,
     base: { name: options.name },
-    redact: { paths: secretFields.flatMap((field) => [field, `*.${field}`, `*.*.${field}`]), censor: "[secret]" },
+    formatters: { log: (fields: Record<string, unknown>) => censor(fields, 0) as Record<string, unknown> },
     onChild: (child: Logger) => {
       children.push(child);
     },

@@ -170,6 +170,8 @@ export function createAppPool(options: AppPoolOptions): AppPool {
         if (!exchange.front.sendData(exchange, chunk, connection.remaining === 0)) connection.paused = true;
       },
       onEnd(trailers) {
+        // Bytes behind the answer belong to nothing that was asked.
+        if (!parser.keepAlive) connection.closing = true;
         const exchange = detach(connection);
         if (exchange && !exchange.done) {
           if (connection.remaining !== 0) exchange.front.sendTrailers(exchange, trailers);

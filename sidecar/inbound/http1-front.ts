@@ -28,11 +28,16 @@ export function serveHttp1(socket: TLSSocket, peer: Peer, options: FrontOptions)
   let collected = nothingCollected;
   let requestEnded = false;
   let draining = false;
+  let held = false;
 
   /** The answer is complete: the next request, or the end of the connection. */
   function answered(): void {
     const bodyToCome = exchange !== undefined && !requestEnded && exchange.head.contentLength !== 0;
     exchange = undefined;
+    if (held) {
+      held = false;
+      socket.resume();
+    }
     if (writer.mustClose || draining || bodyToCome) {
       socket.end();
       parser.close();
@@ -90,7 +95,15 @@ export function serveHttp1(socket: TLSSocket, peer: Peer, options: FrontOptions)
     },
   });
 
-  socket.on("data", (chunk: Buffer) => parser.push(chunk));
+  socket.on("data", (chunk: Buffer) => {
+    const outOfTurn = exchange !== undefined && requestEnded;
+    parser.push(chunk);
+    // What comes behind a request under way waits with the kernel, but for the first of it, which the parser keeps.
+    if (outOfTurn && exchange) {
+      held = true;
+      socket.pause();
+    }
+  });
   socket.on("drain", () => exchange?.upstream?.resume());
   socket.on("end", () => parser.finish());
   socket.on("close", () => {

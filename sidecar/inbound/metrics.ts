@@ -1,10 +1,13 @@
-/** What the inbound side counts. Hot path: children of prom-client bound once a label set, and one map look-up to find them. */
-import { Counter, Gauge, Histogram, type Registry } from "prom-client";
-import type { Exchange } from "./exchange.ts";
+/** What the inbound side counts. Hot path: a service's children are bound once, and an answered call costs additions only. */
+import { Counter, Gauge, type Registry } from "prom-client";
+import { createHotCounter, createHotHistogram, type HotCounter, type HotHistogram } from "../../common/runtime/hot-metrics.ts";
+import { durationBuckets } from "../metric-buckets.ts";
 import type { Reason } from "../reason.ts";
+import type { Exchange } from "./exchange.ts";
 
 export interface InboundMetrics {
-  completed(exchange: Exchange): void;
+  /** `at` is `performance.now()`. */
+  completed(exchange: Exchange, at: number): void;
   refused(exchange: Exchange, reason: Reason, status: number): void;
   /** A connection that did not become one: `reason` is ours, never the peer's text. */
   connectionRefused(reason: string): void;
@@ -12,21 +15,19 @@ export interface InboundMetrics {
 }
 
 interface ServiceChildren {
-  readonly byStatus: Map<number, Counter.Internal>;
-  readonly duration: Histogram.Internal<string>;
-  readonly sidecar: Histogram.Internal<string>;
+  readonly byStatus: Map<number, HotCounter>;
+  readonly duration: HotHistogram;
+  readonly sidecar: HotHistogram;
 }
 
-const buckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 const ownBuckets = [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05];
 
 export function createInboundMetrics(registry: Registry): InboundMetrics {
   const registers = [registry];
-  const requests = new Counter({
+  const requests = createHotCounter({
     name: "countersign_inbound_requests_total",
     help: "Calls that arrived from the mesh and were answered by the application",
-    labelNames: ["service", "status"],
-    registers,
+    registry,
   });
   const refusals = new Counter({
     name: "countersign_inbound_refusals_total",
@@ -34,19 +35,17 @@ export function createInboundMetrics(registry: Registry): InboundMetrics {
     labelNames: ["service", "reason", "status"],
     registers,
   });
-  const duration = new Histogram({
+  const duration = createHotHistogram({
     name: "countersign_inbound_request_duration_seconds",
     help: "From the head of a call to the end of its answer",
-    labelNames: ["service"],
-    buckets,
-    registers,
+    buckets: durationBuckets,
+    registry,
   });
-  const sidecar = new Histogram({
+  const sidecar = createHotHistogram({
     name: "countersign_inbound_sidecar_duration_seconds",
     help: "From the head of a call until the application was given it",
-    labelNames: ["service"],
     buckets: ownBuckets,
-    registers,
+    registry,
   });
   const refusedConnections = new Counter({
     name: "countersign_inbound_connections_refused_total",
@@ -65,7 +64,7 @@ export function createInboundMetrics(registry: Registry): InboundMetrics {
   function childrenOf(service: string): ServiceChildren {
     let children = services.get(service);
     if (!children) {
-      children = { byStatus: new Map(), duration: duration.labels(service), sidecar: sidecar.labels(service) };
+      children = { byStatus: new Map(), duration: duration({ service }), sidecar: sidecar({ service }) };
       services.set(service, children);
     }
     return children;
@@ -73,16 +72,17 @@ export function createInboundMetrics(registry: Registry): InboundMetrics {
 
   return {
     connections,
-    completed(exchange) {
-      const scope = exchange.service?.scope ?? "";
-      const children = childrenOf(scope);
-      let counter = children.byStatus.get(exchange.status);
+    completed(exchange, at) {
+      const service = exchange.service?.scope ?? "";
+      const { status } = exchange;
+      const children = childrenOf(service);
+      let counter = children.byStatus.get(status);
       if (!counter) {
-        counter = requests.labels(scope, String(exchange.status));
-        children.byStatus.set(exchange.status, counter);
+        counter = requests({ service, status: String(status) });
+        children.byStatus.set(status, counter);
       }
       counter.inc();
-      children.duration.observe((performance.now() - exchange.startedAt) / 1000);
+      children.duration.observe((at - exchange.startedAt) / 1000);
       children.sidecar.observe((exchange.forwardedAt - exchange.startedAt) / 1000);
     },
     refused(exchange, reason, status) {

@@ -101,7 +101,7 @@ export function createResponder(options: ResponderOptions): Responder {
 
     completed(exchange) {
       exchange.done = true;
-      metrics.completed(exchange);
+      metrics.completed(exchange, performance.now());
       const { authorization, service } = exchange;
       const wouldDeny = authorization?.denied ?? authorization?.decision?.wouldDeny?.reason;
       if (wouldDeny !== undefined) {

@@ -2,13 +2,14 @@
  * A connection to one receiving sidecar: HTTP/2 over mutual TLS, long-lived. It comes to be only when the certificate at its
  * far end names an identity that may answer, by our own check and not by OpenSSL's alone.
  */
-import { connect as connectTls, type SecureContext } from "node:tls";
+import type { OnReadOpts } from "node:net";
+import { connect as connectTls, type ConnectionOptions, type SecureContext } from "node:tls";
 import type { SpiffeId } from "../../common/spiffe/id.ts";
 import type { LeafCertificate } from "../../common/x509/svid-profile.ts";
 import { X509ProfileError } from "../../common/x509/error.ts";
 import { createHttp2Connection, type Http2Connection } from "../http2/connection.ts";
 import type { Http2Handler } from "../http2/state.ts";
-import { attachHttp2 } from "../http2/transport.ts";
+import { attachHttp2, type Http2Transport } from "../http2/transport.ts";
 import { tlsProfile } from "../tls/profile.ts";
 import type { verifyTlsPeer } from "../tls/peer.ts";
 import type { Reason } from "../reason.ts";
@@ -49,13 +50,21 @@ export interface ChannelOptions {
 export type ChannelAnswers = Pick<Http2Handler, "onResponse" | "onData" | "onTrailers" | "onReset" | "onWritable">;
 
 const connectTimeoutMs = 5000;
+
+/**
+ * Reads are handed on before the next one starts, so that one buffer serves every channel. Left to itself, Node takes
+ * 64 KiB anew for each read of a TLS socket, and a quiet connection spends its time collecting them.
+ */
+const readBuffer = Buffer.allocUnsafe(64 * 1024);
 const alpn = ["h2"];
 
 /** Rejects with ChannelError. `onClosed` follows once for a channel that was given out. */
 export function openChannel(endpoint: Endpoint, options: ChannelOptions, onClosed: (channel: Channel) => void): Promise<Channel> {
   return new Promise((resolve, reject) => {
     const { host, port } = endpoint.address;
-    const socket = connectTls({
+    let transport: Http2Transport | undefined;
+    // Node takes `onread` here (net.connect); its type is missing from tls.connect's.
+    const connectOptions: ConnectionOptions & { readonly onread: OnReadOpts } = {
       host,
       port,
       secureContext: options.secureContext(),
@@ -64,7 +73,16 @@ export function openChannel(endpoint: Endpoint, options: ChannelOptions, onClose
       ALPNProtocols: alpn,
       // Names are SPIFFE ids here: verified below, once the whole chain is at hand.
       checkServerIdentity: () => undefined,
-    });
+      onread: {
+        buffer: readBuffer,
+        callback(length, buffer) {
+          // Nothing is read before the handshake is complete, and then the transport is there.
+          transport?.receive((buffer as Buffer).subarray(0, length));
+          return true;
+        },
+      },
+    };
+    const socket = connectTls(connectOptions);
     socket.setNoDelay(true);
     const timer = setTimeout(() => socket.destroy(new Error(`no connection within ${connectTimeoutMs} ms`)), connectTimeoutMs);
     const fail = (reason: Reason, message: string, cause?: unknown) => {
@@ -96,17 +114,18 @@ export function openChannel(endpoint: Endpoint, options: ChannelOptions, onClose
       }
       socket.off("error", onError);
       socket.off("close", onEarlyClose);
-      const transport = attachHttp2(socket, handlerOf(options.answers), (handler) =>
+      const attached = attachHttp2(socket, handlerOf(options.answers), (handler) =>
         createHttp2Connection({ role: "client", handler, now: options.now }),
       );
+      transport = attached;
       const channel: Channel = {
         endpoint,
-        http2: transport.connection,
+        http2: attached.connection,
         peer: leaf.spiffeId,
         peerExpiresAt: leaf.notAfter * 1000,
         peerNotBefore: leaf.notBefore,
-        drain: (deadlineMs) => void transport.close(deadlineMs),
-        destroy: () => transport.destroy(),
+        drain: (deadlineMs) => void attached.close(deadlineMs),
+        destroy: () => attached.destroy(),
       };
       socket.once("close", () => onClosed(channel));
       resolve(channel);

@@ -1,7 +1,9 @@
 /** What the outbound side counts and remembers: metrics, and a ring of recent calls for whoever asks what happened. */
-import { Counter, Histogram, type Registry } from "prom-client";
+import { Counter, type Registry } from "prom-client";
+import { createHotCounter, createHotHistogram, type HotCounter, type HotHistogram } from "../../common/runtime/hot-metrics.ts";
 import type { Logger } from "../../common/runtime/logger.ts";
 import type { Reason } from "../reason.ts";
+import { durationBuckets } from "../metric-buckets.ts";
 import type { OutboundCall } from "./call.ts";
 
 export interface CallRecord {
@@ -38,30 +40,28 @@ export interface OutboundRecordsOptions {
 }
 
 interface DestinationChildren {
-  readonly byStatus: Map<number, Counter.Internal>;
-  readonly duration: Histogram.Internal<string>;
+  readonly byStatus: Map<number, HotCounter>;
+  readonly duration: HotHistogram;
 }
 
 export function createOutboundRecords(options: OutboundRecordsOptions): OutboundRecords {
-  const registers = [options.registry];
-  const requests = new Counter({
+  const { registry } = options;
+  const requests = createHotCounter({
     name: "countersign_outbound_requests_total",
     help: "Calls of the application that another sidecar answered",
-    labelNames: ["destination", "status"],
-    registers,
+    registry,
   });
   const failures = new Counter({
     name: "countersign_outbound_failures_total",
     help: "Calls of the application that this sidecar could not carry out, by reason code",
     labelNames: ["destination", "reason"],
-    registers,
+    registers: [registry],
   });
-  const duration = new Histogram({
+  const duration = createHotHistogram({
     name: "countersign_outbound_request_duration_seconds",
     help: "From the head of a call to the end of its answer",
-    labelNames: ["destination"],
-    buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
-    registers,
+    buckets: durationBuckets,
+    registry,
   });
   const children = new Map<string, DestinationChildren>();
   const ring: CallRecord[] = [];
@@ -88,12 +88,12 @@ export function createOutboundRecords(options: OutboundRecordsOptions): Outbound
       const scope = call.destination?.scope ?? "";
       let own = children.get(scope);
       if (!own) {
-        own = { byStatus: new Map(), duration: duration.labels(scope) };
+        own = { byStatus: new Map(), duration: duration({ destination: scope }) };
         children.set(scope, own);
       }
       let counter = own.byStatus.get(call.status);
       if (!counter) {
-        counter = requests.labels(scope, String(call.status));
+        counter = requests({ destination: scope, status: String(call.status) });
         own.byStatus.set(call.status, counter);
       }
       counter.inc();

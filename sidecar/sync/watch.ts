@@ -57,15 +57,22 @@ export function createWatch(options: WatchOptions): Watch {
       let received = false;
       const open = () => {
         const stream = options.controlPlane().mesh.watch();
-        const previous = current;
+        let previous = current;
         current = stream;
+        /** Only when the new stream works, or is given up: a sidecar whose last stream has ended is no endpoint any more. */
+        const endPrevious = () => {
+          previous?.end();
+          previous = undefined;
+        };
         stream.on("data", (response: WatchResponse) => {
           if (stream !== current || !response.snapshot) return;
+          endPrevious();
           if (!received) options.onConnected(true);
           received = true;
           receive(stream, response.snapshot);
         });
         const ended = (error: unknown) => {
+          endPrevious();
           if (stream === current) {
             current = undefined;
             replace = undefined;
@@ -76,7 +83,6 @@ export function createWatch(options: WatchOptions): Watch {
         stream.on("error", ended);
         stream.on("end", () => ended(undefined));
         stream.write({ message: { $case: "hello", value: options.hello } });
-        previous?.end();
       };
       const abort = () => current?.end();
       replace = open;

@@ -1,0 +1,2 @@
+/** Bounds of request durations in seconds, the same both ways, so that the two sides of a call can be compared. */
+export const durationBuckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
