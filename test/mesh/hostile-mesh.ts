@@ -75,14 +75,18 @@ export interface HostileMesh {
   readonly other: Identity;
   /** What reached the application of any instance. */
   readonly seen: Seen[];
+  /** The application's next answers wait for it. */
+  hold(release: Promise<void>): void;
 }
 
 export async function startHostileMesh(): Promise<HostileMesh> {
   const secrets = await createPlaneWithSecrets();
   const seen: Seen[] = [];
+  let held = Promise.resolve();
   const application = createServer((request, response) => {
-    void buffer(request).then((body) => {
+    void buffer(request).then(async (body) => {
       seen.push({ method: request.method ?? "", url: request.url ?? "", headers: request.headers, body: body.toString() });
+      await held;
       response.end("from the application");
     });
   });
@@ -93,7 +97,19 @@ export async function startHostileMesh(): Promise<HostileMesh> {
     mesh.identityOf("other"),
   ]);
   const session = await mesh.sessionOf(caller, serviceLinkedRole("caller"));
-  return { mesh, secrets, target: mesh.sidecar("target"), replica, caller, session, other, seen };
+  return {
+    mesh,
+    secrets,
+    target: mesh.sidecar("target"),
+    replica,
+    caller,
+    session,
+    other,
+    seen,
+    hold(release) {
+      held = release;
+    },
+  };
 }
 
 export interface SignedOptions {
