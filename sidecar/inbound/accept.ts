@@ -61,9 +61,12 @@ export function createInboundListener(options: InboundListenerOptions): InboundL
   });
 
   server.on("tlsClientError", (error: Error & { code?: string }, socket) => {
-    const reason = handshakeReason(error.code ?? "");
+    // A chain that OpenSSL refuses ends the socket without a word of it in the error; the code is left on the socket.
+    const refusal = socket.authorizationError as unknown;
+    const code = typeof refusal === "string" ? refusal : (error.code ?? "");
+    const reason = handshakeReason(code);
     metrics.connectionRefused(reason);
-    log.info({ reason, from: socket.remoteAddress, detail: error.message }, "connection refused");
+    log.info({ reason, from: socket.remoteAddress, detail: typeof refusal === "string" ? refusal : error.message }, "connection refused");
   });
 
   server.on("secureConnection", (socket: TLSSocket) => {
