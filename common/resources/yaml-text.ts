@@ -12,6 +12,9 @@ import type { ResourceProblem } from "./error.ts";
 /** Longest text that is read, in characters. */
 export const maxTextLength = 4 * 1024 * 1024;
 
+/** One slip makes the parser complain of all that follows: the first complaints are what a person needs. */
+const maxSyntaxErrors = 20;
+
 const jsonNumber = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
 
 export interface YamlDocument {
@@ -55,7 +58,10 @@ function parse(text: string, file: string): YamlText {
     return { file, line: Math.max(line, 1), column: Math.max(col, 1), path, expected, found };
   };
   for (const document of Array.isArray(parsed) ? (parsed as Document.Parsed[]) : []) {
-    const found = [...document.errors, ...document.warnings].map((error) => problem(error.pos[0], "", "", lowerFirst(error.message)));
+    const errors = [...document.errors, ...document.warnings];
+    // Where the end of the stack is met within its own handlers, the parser reports it as a mistake of the text.
+    if (errors.some(({ message }) => /call stack|stack overflow/i.test(message))) throw new RangeError("the parser's stack ended");
+    const found = errors.slice(0, maxSyntaxErrors).map((error) => problem(error.pos[0], "", "", lowerFirst(error.message)));
     visit(document, {
       Node(_key, node) {
         if (node.tag !== undefined) found.push(problem(node.range?.[0] ?? 0, "", "plain values", "a tag"));
