@@ -14,6 +14,7 @@ import { addStream, findStream } from "./stream-table.ts";
 import { createStream, StreamState, type Http2Stream } from "./stream.ts";
 
 const HEADER_FIELDS_TOO_LARGE = 431;
+const nothing = Buffer.alloc(0);
 
 export function receiveHeaders(state: Http2State, bytes: Buffer, start: number, length: number, flags: number, id: number): void {
   if (id === 0) throw new Http2Error("PROTOCOL_ERROR", "HEADERS belongs to no stream");
@@ -49,7 +50,9 @@ export function receiveContinuation(state: Http2State, bytes: Buffer, start: num
   gather(state, bytes, start, start + length);
   if ((flags & FrameFlag.END_HEADERS) === 0) return;
   state.blockStreamId = 0;
-  receiveBlock(state, state.block, 0, state.blockLength, state.blockEnds, id);
+  const gathered = state.block;
+  state.block = nothing;
+  receiveBlock(state, gathered, 0, state.blockLength, state.blockEnds, id);
 }
 
 function gather(state: Http2State, bytes: Buffer, start: number, end: number): void {

@@ -40,6 +40,9 @@ const STATIC_ENTRIES = 61;
 const GROSS = 16;
 /** Names remembered beside those in the table. */
 const MOST_NAMES = 1024;
+/** Room for a Huffman string to begin with, and what of it is kept from block to block. */
+const SMALL = 1024;
+const LARGEST_KEPT = 16_384;
 const empty = Buffer.alloc(0);
 
 const fixedNames = new Map<string, FieldName>(staticTable.map(([name]) => [name, createFieldName(name)]));
@@ -55,7 +58,7 @@ export function createHpackDecoder(options: HpackDecoderOptions): HpackDecoder {
   const names = new Map<string, FieldName>();
   const cache = createLiteralCache();
   const blocks = createBlockCache();
-  let unpacked = Buffer.allocUnsafeSlow(1024);
+  let unpacked = Buffer.allocUnsafeSlow(SMALL);
 
   // The dynamic table: a ring whose newest entry is at `newest`.
   let ring: (Entry | undefined)[] = Array.from({ length: 64 }, () => undefined);
@@ -233,6 +236,7 @@ export function createHpackDecoder(options: HpackDecoderOptions): HpackDecoder {
     }
     if (mustShrink) throw new Http2Error("COMPRESSION_ERROR", "the table was not made smaller as SETTINGS asked");
     cursor.bytes = empty;
+    if (unpacked.length > LARGEST_KEPT) unpacked = Buffer.allocUnsafeSlow(SMALL);
     return block;
   }
 

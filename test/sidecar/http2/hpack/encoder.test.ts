@@ -129,6 +129,8 @@ describe("with our decoder", () => {
   );
   const value = fc.oneof(
     fc.constantFrom("", "1", "2", "text/plain"),
+    // Longer than whatever a codec holds ready.
+    fc.nat(9000).map((length) => "value".repeat(length / 5)),
     fc.string({
       unit: fc
         .integer({ min: 0x21, max: 0xff })
