@@ -1,0 +1,47 @@
+/** A TCP relay that keeps every byte in both directions: what somebody on the network sees. */
+import { connect, createServer, type Socket } from "node:net";
+import { listening } from "./harness.ts";
+
+export interface Relay {
+  /** `host:port` */
+  readonly address: string;
+  /** Where connections go; to be set before one comes. */
+  aim(port: number): void;
+  readonly fromClient: () => Buffer;
+  readonly fromServer: () => Buffer;
+  close(): void;
+}
+
+export async function startRelay(): Promise<Relay> {
+  let target = 0;
+  const clientBytes: Buffer[] = [];
+  const serverBytes: Buffer[] = [];
+  const sockets = new Set<Socket>();
+  const server = createServer((client) => {
+    const upstream = connect(target, "127.0.0.1");
+    client.on("data", (chunk: Buffer) => clientBytes.push(chunk));
+    upstream.on("data", (chunk: Buffer) => serverBytes.push(chunk));
+    for (const [socket, other] of [
+      [client, upstream],
+      [upstream, client],
+    ] as const) {
+      sockets.add(socket);
+      socket.on("error", () => undefined);
+      socket.on("close", () => other.destroy());
+      socket.pipe(other);
+    }
+  });
+  const port = await listening(server);
+  return {
+    address: `127.0.0.1:${port}`,
+    aim(to) {
+      target = to;
+    },
+    fromClient: () => Buffer.concat(clientBytes),
+    fromServer: () => Buffer.concat(serverBytes),
+    close() {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+    },
+  };
+}
