@@ -48,7 +48,7 @@ export interface TestMesh {
   readonly planeLogs: readonly LogLine[];
   /** Of that workload; throws where none was started. */
   sidecar(workload: string): TestSidecar;
-  /** Another one, of any registered workload. Ready when it resolves. */
+  /** Another one, of any registered workload. Ready, and known to the others, when it resolves. */
   startSidecar(workload: string, settings?: SidecarSettings): Promise<TestSidecar>;
   apply(yaml: string): Promise<void>;
   /** A certificate of that workload, for calls made by hand. */
@@ -171,6 +171,23 @@ async function spawnPlane(environment: Environment, logs: LogLine[]): Promise<Ru
   };
 }
 
+interface Cluster {
+  readonly identities: readonly string[];
+  readonly endpoints: readonly { readonly instance: string }[];
+}
+
+/** Resolves when each of the sidecars knows the others that it may call: being ready does not mean being known. */
+async function acquainted(sidecars: readonly TestSidecar[]): Promise<void> {
+  for (const sidecar of sidecars) {
+    await until(`${sidecar.spiffeId} knows its destinations`, async () => {
+      const clusters = await adminView<Cluster[]>(sidecar, "/clusters");
+      return clusters.every(({ identities, endpoints }) =>
+        sidecars.every((other) => !identities.includes(other.spiffeId) || endpoints.some(({ instance }) => instance === other.instance)),
+      );
+    });
+  }
+}
+
 export async function startMesh(options: MeshOptions): Promise<TestMesh> {
   const { clock } = options;
   const folder = options.folder ?? temporaryFolder();
@@ -205,7 +222,7 @@ export async function startMesh(options: MeshOptions): Promise<TestMesh> {
     );
   };
 
-  async function startSidecar(workload: string, settings: SidecarSettings = {}): Promise<TestSidecar> {
+  async function launch(workload: string, settings: SidecarSettings = {}): Promise<TestSidecar> {
     const { token } = await admin.createJoinToken(namespace, workload);
     const { application } = settings;
     const port = application ? await listening(application) : await deadPort();
@@ -248,6 +265,12 @@ export async function startMesh(options: MeshOptions): Promise<TestMesh> {
     return sidecar;
   }
 
+  async function startSidecar(workload: string, settings: SidecarSettings = {}): Promise<TestSidecar> {
+    const sidecar = await launch(workload, settings);
+    await acquainted([...started]);
+    return sidecar;
+  }
+
   async function stopAll(): Promise<void> {
     await Promise.all([...started].map((sidecar) => sidecar.stop()));
     admin.close();
@@ -264,9 +287,10 @@ export async function startMesh(options: MeshOptions): Promise<TestMesh> {
     await apply(options.yaml);
     await Promise.all(
       Object.entries(options.workloads).map(async ([workload, settings]) => {
-        sidecars.set(workload, await startSidecar(workload, settings));
+        sidecars.set(workload, await launch(workload, settings));
       }),
     );
+    await acquainted([...started]);
   } catch (error) {
     await stopAll();
     throw error;
