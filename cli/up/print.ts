@@ -89,7 +89,7 @@ function describeLog(fields: ReadonlyMap<string, unknown>): string | undefined {
       return "ready";
     default:
       if (Number(fields.get("level")) < warning) return undefined;
-      return [text("msg"), describeError(fields.get("err")) || text("detail")].filter((part) => part !== "").join(": ");
+      return [text("msg"), describeError(fields.get("err")) || text("detail") || text("reason")].filter((part) => part !== "").join(": ");
   }
 }
 
