@@ -107,7 +107,7 @@ export async function listening(server: Server): Promise<number> {
 }
 
 /** A port that nobody listens on. */
-async function deadPort(): Promise<number> {
+export async function deadPort(): Promise<number> {
   const server = new HttpServer();
   const port = await listening(server);
   server.close();
@@ -223,8 +223,8 @@ export async function startMesh(options: MeshOptions): Promise<TestMesh> {
   };
 
   async function launch(workload: string, settings: SidecarSettings = {}): Promise<TestSidecar> {
-    const { token } = await admin.createJoinToken(namespace, workload);
     const { application } = settings;
+    const token = settings.environment?.["COUNTERSIGN_JOIN_TOKEN"] ?? (await admin.createJoinToken(namespace, workload)).token;
     const port = application ? await listening(application) : await deadPort();
     if (application) servers.add(application);
     const logs: LogLine[] = [];
