@@ -39,6 +39,12 @@ export interface LeafCertificate {
   readonly aki: string;
 }
 
+/**
+ * How long before its issuance a leaf begins, for peers whose clocks are behind. What is said of certificates issued before
+ * some time has to reckon with it.
+ */
+export const BACK_DATE_SECONDS = 60;
+
 const EMPTY_NAME_BYTES = 2;
 
 function checkPurposes(certificate: Certificate): void {

@@ -11,7 +11,7 @@ import { createTrustBundle } from "../../common/x509/bundle.ts";
 import type { TrustBundle } from "../../common/x509/bundle.ts";
 import { readCertificate } from "../../common/x509/certificate.ts";
 import { verifySignature } from "../../common/x509/signature-algorithm.ts";
-import { checkLeafProfile } from "../../common/x509/svid-profile.ts";
+import { BACK_DATE_SECONDS, checkLeafProfile } from "../../common/x509/svid-profile.ts";
 import type { ProvenKey } from "./csr.ts";
 import { CaError } from "./error.ts";
 import { createLeafTemplate } from "./leaf-template.ts";
@@ -60,7 +60,6 @@ export interface AuthorityOptions extends AuthorityPlace {
 
 export const MINIMUM_LIFETIME_SECONDS = 300;
 export const MAXIMUM_LIFETIME_SECONDS = 86_400;
-const BACK_DATE_SECONDS = 60;
 /** The keys certified last, so that none is certified twice: some hours of a large mesh. */
 const REMEMBERED_KEYS = 65_536;
 

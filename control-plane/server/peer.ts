@@ -8,7 +8,7 @@ import type { TLSSocket } from "node:tls";
 import type { SpiffeId } from "../../common/spiffe/id.ts";
 import type { TrustBundles } from "../../common/x509/bundle.ts";
 import { X509ProfileError } from "../../common/x509/error.ts";
-import type { LeafCertificate } from "../../common/x509/svid-profile.ts";
+import { BACK_DATE_SECONDS, type LeafCertificate } from "../../common/x509/svid-profile.ts";
 import { verifyPeer } from "../../common/x509/verify-chain.ts";
 import type { MeshState } from "../resources/mesh-state.ts";
 import { secondsFrom } from "../sts/roles.ts";
@@ -86,7 +86,7 @@ function chainOf(socket: TLSSocket): Buffer[] {
 export function checkNotRevoked({ spiffeId, notBefore }: LeafCertificate, state: MeshState): void {
   for (const { spec } of state.workloadsById.get(spiffeId) ?? []) {
     if (spec.quarantine) throw new RequestError("permission-denied", "quarantined", "the workload is quarantined");
-    if (notBefore < secondsFrom(spec.revokedBefore)) {
+    if (notBefore + BACK_DATE_SECONDS < secondsFrom(spec.revokedBefore)) {
       throw new RequestError("permission-denied", "revoked", "certificates of this age are revoked");
     }
   }

@@ -4,7 +4,7 @@
  */
 import type { DetailedPeerCertificate, TLSSocket } from "node:tls";
 import type { TrustBundles } from "../../common/x509/bundle.ts";
-import type { LeafCertificate } from "../../common/x509/svid-profile.ts";
+import { BACK_DATE_SECONDS, type LeafCertificate } from "../../common/x509/svid-profile.ts";
 import { MAX_CHAIN_LENGTH, verifyPeer } from "../../common/x509/verify-chain.ts";
 
 /** What a snapshot says about identities that are not to be believed any more. */
@@ -17,7 +17,7 @@ export const noRevocations: IdentityRevocations = { issuedBefore: new Map() };
 
 export function isRevoked(revocations: IdentityRevocations, leaf: Pick<LeafCertificate, "spiffeId" | "notBefore">): boolean {
   const before = revocations.issuedBefore.get(leaf.spiffeId);
-  return before !== undefined && leaf.notBefore < before;
+  return before !== undefined && leaf.notBefore + BACK_DATE_SECONDS < before;
 }
 
 /** The peer's certificates, leaf first, the root left out: it is ours to know. */
