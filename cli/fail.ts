@@ -8,6 +8,14 @@ export function fail(error: unknown): never {
   process.exit(1);
 }
 
+/** Ends the process when nobody reads its output any more, as programs in a pipe do. */
+export function endWithReader(): void {
+  process.stdout.once("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "EPIPE") process.exit(0);
+    fail(error);
+  });
+}
+
 function linesOf(error: unknown): string[] {
   if (error instanceof ResourceError || error instanceof ConfigError) return error.message.split("\n");
   if (!(error instanceof Error)) return [String(error)];

@@ -1,7 +1,7 @@
 /** The command line. Commands load what they need when they run: a sidecar does not read what `up` is made of. */
 import { Command } from "commander";
 import packageJson from "../package.json" with { type: "json" };
-import { fail } from "./fail.ts";
+import { endWithReader, fail } from "./fail.ts";
 
 const program = new Command("countersign")
   .description("Every call between services mutually authenticated, signed and authorised")
@@ -74,6 +74,7 @@ program
     await controlPlane();
   });
 
+endWithReader();
 try {
   await program.parseAsync();
 } catch (error) {

@@ -25,6 +25,13 @@ export interface ProcessOptions {
   readonly onLine: (line: string, stream: "stdout" | "stderr") => void;
 }
 
+/** Children that have not ended. Whatever ends this process (an error, a closed terminal) must not leave a mesh behind. */
+const running = new Set<ChildProcess>();
+
+function endTheRest(): void {
+  for (const child of running) signalGroup(child, "SIGTERM");
+}
+
 /** Starts a program in a process group of its own, so that a Ctrl-C meant for the mesh reaches it only through `stop`. */
 export function startProcess(options: ProcessOptions): RunningProcess {
   const { name, command, onLine } = options;
@@ -35,6 +42,14 @@ export function startProcess(options: ProcessOptions): RunningProcess {
     stdio: ["ignore", "pipe", "pipe"],
     detached: true,
   });
+  if (running.size === 0) process.once("exit", endTheRest);
+  running.add(child);
+  const forget = () => {
+    running.delete(child);
+    if (running.size === 0) process.off("exit", endTheRest);
+  };
+  child.once("exit", forget);
+  child.once("error", forget);
   for (const stream of ["stdout", "stderr"] as const) {
     createInterface({ input: child[stream], crlfDelay: Number.POSITIVE_INFINITY }).on("line", (line) => onLine(line, stream));
   }

@@ -1,5 +1,5 @@
 /**
- * Ends a process well: the first SIGTERM or SIGINT aborts the program's signal, upon which it stops accepting and
+ * Ends a process well: the first SIGTERM, SIGINT or SIGHUP aborts the program's signal, upon which it stops accepting and
  * finishes what it has; the deadline, or a second signal, forces the end.
  *
  * A Ctrl-C under npm comes twice, from the terminal and from npm, which passes it on: what follows a signal at once is no
@@ -8,10 +8,14 @@
 import { systemClock } from "./clock.ts";
 import type { Clock } from "./clock.ts";
 
+/** A supervisor's, a Ctrl-C, a terminal that was closed. */
+const stopSignals = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
+type StopSignal = (typeof stopSignals)[number];
+
 /** What of `process` is needed. */
 export interface ProcessSignals {
-  on(event: "SIGTERM" | "SIGINT", listener: () => void): unknown;
-  off(event: "SIGTERM" | "SIGINT", listener: () => void): unknown;
+  on(event: StopSignal, listener: () => void): unknown;
+  off(event: StopSignal, listener: () => void): unknown;
 }
 
 export class ShutdownError extends Error {
@@ -53,15 +57,13 @@ export async function runUntilSignalled(
     });
     controller.abort(new Error("the process was told to stop"));
   };
-  signals.on("SIGTERM", onSignal);
-  signals.on("SIGINT", onSignal);
+  for (const signal of stopSignals) signals.on(signal, onSignal);
   try {
     await Promise.race([program(controller.signal), forced]);
   } catch (error) {
     if (!controller.signal.aborted || error !== controller.signal.reason) throw error;
   } finally {
     cancelDeadline?.();
-    signals.off("SIGTERM", onSignal);
-    signals.off("SIGINT", onSignal);
+    for (const signal of stopSignals) signals.off(signal, onSignal);
   }
 }

@@ -24,9 +24,19 @@ function indexesFor(document: PolicyDocument, { metadata: { name, namespace } }:
   return indexes;
 }
 
-function sliceOf(document: PolicyDocument, served: readonly ServiceResource[], trustDomain: string): PolicyDocument {
-  const indexes = new Set(served.flatMap((service) => indexesFor(document, service, trustDomain)));
-  return { ...document, statements: document.statements.filter((_, index) => indexes.has(index)) };
+interface Slice {
+  readonly document: PolicyDocument;
+  /** Where its statements stand in the whole, in rising order. */
+  readonly indexes: readonly number[];
+}
+
+function sliceOf(document: PolicyDocument, served: readonly ServiceResource[], trustDomain: string): Slice {
+  const wanted = new Set(served.flatMap((service) => indexesFor(document, service, trustDomain)));
+  const indexes = document.statements
+    .keys()
+    .filter((index) => wanted.has(index))
+    .toArray();
+  return { document: { ...document, statements: document.statements.filter((_, index) => wanted.has(index)) }, indexes };
 }
 
 interface RolesByService {
@@ -89,12 +99,13 @@ export function rolePermissionsFor(state: MeshState, served: readonly ServiceRes
 }
 
 function policyFor({ name, document, mode }: RolePolicy, served: readonly ServiceResource[], trustDomain: string) {
-  if (document === undefined) return [{ name, document: unreadableDocument, mode }];
+  if (document === undefined) return [{ name, document: unreadableDocument, mode, statementIndexes: [] }];
   const slice = sliceOf(document, served, trustDomain);
-  return slice.statements.length === 0 ? [] : [{ name, document: formatPolicy(slice), mode }];
+  if (slice.indexes.length === 0) return [];
+  return [{ name, document: formatPolicy(slice.document), mode, statementIndexes: [...slice.indexes] }];
 }
 
 function boundaryFor({ boundary }: Role, served: readonly ServiceResource[], trustDomain: string): string {
   if (boundary === undefined) return "";
-  return boundary.document === undefined ? unreadableDocument : formatPolicy(sliceOf(boundary.document, served, trustDomain));
+  return boundary.document === undefined ? unreadableDocument : formatPolicy(sliceOf(boundary.document, served, trustDomain).document);
 }

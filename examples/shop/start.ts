@@ -6,7 +6,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { fail } from "../../cli/fail.ts";
+import { endWithReader, fail } from "../../cli/fail.ts";
 import { readMeshFile } from "../../cli/up/mesh-file.ts";
 import { describeExit, runMesh, type MeshEvent, type RunningMesh } from "../../cli/up/run-mesh.ts";
 import { runUntilSignalled } from "../../common/runtime/shutdown.ts";
@@ -115,6 +115,7 @@ async function run(options: { once: boolean; json: boolean }): Promise<number> {
   return options.once && failed !== 0 ? 1 : 0;
 }
 
+endWithReader();
 try {
   const { values } = parseArgs({
     options: { once: { type: "boolean" }, json: { type: "boolean" }, help: { type: "boolean", short: "h" } },

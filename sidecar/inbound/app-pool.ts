@@ -161,7 +161,13 @@ export function createAppPool(options: AppPoolOptions): AppPool {
         exchange.answered = true;
         connection.remaining = response.contentLength;
         options.onResponse(exchange, response);
-        exchange.front.sendHead(exchange, response.status, connection.endToEnd, response.contentLength, response.contentLength === 0);
+        try {
+          exchange.front.sendHead(exchange, response.status, connection.endToEnd, response.contentLength, response.contentLength === 0);
+        } catch (error) {
+          // Nothing of the answer has been written: what the client's protocol cannot carry is the application's mistake.
+          exchange.answered = false;
+          fail(connection, "upstream-failed", `the application's answer cannot be passed on: ${String(error)}`);
+        }
       },
       onBody(chunk) {
         const { exchange } = connection;

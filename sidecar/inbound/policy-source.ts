@@ -8,10 +8,16 @@ export function modeFromString(mode: string): PolicyMode {
   return mode === "audit" ? "audit" : "enforce";
 }
 
-/** A text that is no policy becomes a source that denies whatever it applies to: a policy is never skipped. */
-export function policySourceFromJson(name: string, text: string, kind: PolicyKind, mode: PolicyMode): PolicySource {
+/** `indexes`: where the statements stand in the author's document, if only some were sent. A text that is no policy becomes a source that denies whatever it applies to: a policy is never skipped. */
+export function policySourceFromJson(
+  name: string,
+  text: string,
+  kind: PolicyKind,
+  mode: PolicyMode,
+  indexes?: readonly number[],
+): PolicySource {
   try {
-    return { name, document: policyFromJson(text, kind), mode };
+    return { name, document: policyFromJson(text, kind), mode, indexes };
   } catch (error) {
     if (!(error instanceof PolicyError)) throw error;
     return { name, document: error, mode };

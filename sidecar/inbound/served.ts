@@ -89,7 +89,9 @@ function compileRole(role: RolePermissions): RoleState {
   const boundary = role.permissionsBoundary;
   return {
     policies: compilePolicies(
-      role.policies.map(({ name, document, mode }) => policySourceFromJson(name, document, "identity", modeFromString(mode))),
+      role.policies.map(({ name, document, mode, statementIndexes }) =>
+        policySourceFromJson(name, document, "identity", modeFromString(mode), statementIndexes),
+      ),
     ),
     boundary: boundary ? compilePolicies([policySourceFromJson("permissions-boundary", boundary, "identity", "enforce")]) : undefined,
     tags: new Map(Object.entries(role.tags)),

@@ -145,6 +145,8 @@ export interface PolicyDocument {
   document: string;
   /** enforce or audit. */
   mode: string;
+  /** Where each statement of `document` stands in the document that its author wrote: only those that can match were sent. */
+  statementIndexes: number[];
 }
 
 export interface Revocations {
@@ -1312,7 +1314,7 @@ export const RolePermissions_TagsEntry: MessageFns<RolePermissions_TagsEntry> = 
 };
 
 function createBasePolicyDocument(): PolicyDocument {
-  return { name: "", document: "", mode: "" };
+  return { name: "", document: "", mode: "", statementIndexes: [] };
 }
 
 export const PolicyDocument: MessageFns<PolicyDocument> = {
@@ -1325,6 +1327,13 @@ export const PolicyDocument: MessageFns<PolicyDocument> = {
     }
     if (message.mode !== "") {
       writer.uint32(26).string(message.mode);
+    }
+    if (message.statementIndexes.length !== 0) {
+      writer.uint32(34).fork();
+      for (const v of message.statementIndexes) {
+        writer.uint32(v);
+      }
+      writer.join();
     }
     return writer;
   },
@@ -1365,6 +1374,24 @@ export const PolicyDocument: MessageFns<PolicyDocument> = {
 
             message.mode = reader.string();
             continue;
+          }
+          case 4: {
+            if (tag === 32) {
+              message.statementIndexes.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 34) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.statementIndexes.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
           }
         }
         if ((tag & 7) === 4 || tag === 0) {
