@@ -101,7 +101,8 @@ export function createOutbound(options: OutboundOptions): Outbound {
   return {
     listener,
     channels,
-    applied({ destinations, revocations }) {
+    applied({ destinations, revocations, served }) {
+      sessions.revoke(served.revokedRoles);
       // A peer's certificate is as good as it was when its channel was made, unless it has been revoked since.
       channels.retain(destinations.endpoints, (channel) =>
         isRevoked(revocations, { spiffeId: channel.peer, notBefore: channel.peerNotBefore }),

@@ -28,6 +28,8 @@ export interface RoleSessions {
   current(roleArn: string, maxSeconds: number): RoleCredentials | undefined;
   /** Rejects when the control plane refuses or cannot be reached. Single flight. */
   ready(roleArn: string, maxSeconds: number): Promise<RoleCredentials>;
+  /** Role ARN → epoch seconds before which its sessions are void: those held are replaced before their next use. */
+  revoke(roles: ReadonlyMap<string, number>): void;
   list(): RoleCredentials[];
 }
 
@@ -42,6 +44,8 @@ interface Entry {
   renewAt: number;
   pending: Promise<RoleCredentials> | undefined;
   refused: { until: number; error: unknown } | undefined;
+  /** Epoch milliseconds: what was issued before is void, once that time has come. */
+  revokedBefore: number;
 }
 
 export interface RoleSessionOptions {
@@ -57,6 +61,7 @@ export interface RoleSessionOptions {
 export function createRoleSessions(options: RoleSessionOptions): RoleSessions {
   const { clock, log } = options;
   const entries = new Map<string, Map<number, Entry>>();
+  let revoked: ReadonlyMap<string, number> = new Map();
 
   function entryOf(roleArn: string, maxSeconds: number): Entry {
     let ofRole = entries.get(roleArn);
@@ -66,7 +71,8 @@ export function createRoleSessions(options: RoleSessionOptions): RoleSessions {
     }
     let entry = ofRole.get(maxSeconds);
     if (!entry) {
-      entry = { credentials: undefined, renewAt: 0, pending: undefined, refused: undefined };
+      const revokedBefore = (revoked.get(roleArn) ?? 0) * 1000;
+      entry = { credentials: undefined, renewAt: 0, pending: undefined, refused: undefined, revokedBefore };
       ofRole.set(maxSeconds, entry);
     }
     return entry;
@@ -102,6 +108,7 @@ export function createRoleSessions(options: RoleSessionOptions): RoleSessions {
       const entry = entryOf(roleArn, maxSeconds);
       const now = clock.now();
       if (!entry.credentials || entry.credentials.expiresAt - expiryMarginMs <= now) return undefined;
+      if (entry.credentials.issuedAt < entry.revokedBefore && entry.revokedBefore <= now) return undefined;
       if (now >= entry.renewAt && !entry.pending) {
         entry.pending = assume(roleArn, maxSeconds, entry);
         // The valid session serves on; the failure is logged and tried again.
@@ -115,6 +122,12 @@ export function createRoleSessions(options: RoleSessionOptions): RoleSessions {
       if (entry.refused && entry.refused.until > clock.now()) return Promise.reject(entry.refused.error);
       entry.pending = assume(roleArn, maxSeconds, entry);
       return entry.pending;
+    },
+    revoke(roles) {
+      revoked = roles;
+      for (const [roleArn, ofRole] of entries) {
+        for (const entry of ofRole.values()) entry.revokedBefore = (roles.get(roleArn) ?? 0) * 1000;
+      }
     },
     list() {
       return [...entries.values()]

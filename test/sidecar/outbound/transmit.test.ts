@@ -14,7 +14,7 @@ const never = () => {
 function transmitter(): Transmitter {
   return createTransmitter({
     destinations: () => noDestinations,
-    sessions: { current: never, ready: never, list: () => [] },
+    sessions: { current: never, ready: never, revoke: never, list: () => [] },
     channels: { current: never, open: never, renewAll: never, retain: never, destroyAll: never },
     sign: never,
     records: { completed: () => undefined, failed: () => undefined, recent: () => [] },
