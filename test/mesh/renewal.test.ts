@@ -1,0 +1,109 @@
+/**
+ * Certificates and role sessions over hours, by a clock that is moved. The mesh begins in the past, so that whatever is issued
+ * on the way is valid for OpenSSL too, which has no clock but the real one.
+ */
+import { createServer } from "node:http";
+import { afterEach, expect, test } from "vitest";
+import { createShiftedClock } from "../fakes/shifted-clock.ts";
+import { call, openHttp2 } from "./clients.ts";
+import { adminView, startMesh, until, type MeshOptions, type TestMesh, type TestSidecar } from "./harness.ts";
+
+const minute = 60_000;
+
+const yaml = (mesh: string) => `
+{ apiVersion: countersign.dev/v1, kind: Mesh, spec: { trustDomain: test.example, ${mesh} } }
+---
+{ apiVersion: countersign.dev/v1, kind: Workload, metadata: { name: caller, namespace: shop }, spec: {} }
+---
+{ apiVersion: countersign.dev/v1, kind: Workload, metadata: { name: target, namespace: shop }, spec: {} }
+---
+{ apiVersion: countersign.dev/v1, kind: Service, metadata: { name: caller, namespace: shop }, spec: { calls: [target] } }
+---
+{ apiVersion: countersign.dev/v1, kind: Service, metadata: { name: target, namespace: shop }, spec: { ports: [{ port: 80 }] } }
+`;
+
+let mesh: TestMesh;
+afterEach(async () => mesh?.stop());
+
+async function start(options: Pick<MeshOptions, "yaml" | "clock">): Promise<{ from: TestSidecar; to: TestSidecar }> {
+  const application = createServer((_request, response) => response.end("from the application"));
+  mesh = await startMesh({ ...options, workloads: { caller: {}, target: { application } } });
+  return { from: mesh.sidecar("caller"), to: mesh.sidecar("target") };
+}
+
+const ask = (sidecar: TestSidecar) => call(sidecar.outbound, { host: "target" });
+const renewals = (sidecar: TestSidecar) => sidecar.logs.filter(({ event }) => event === "certificate-renewed").length;
+
+interface SessionView {
+  readonly assumed: readonly { readonly accessKeyId: string; readonly issuedAt: string; readonly expiresAt: string }[];
+}
+const session = async (sidecar: TestSidecar) => (await adminView<SessionView>(sidecar, "/sessions")).assumed[0];
+
+test("certificates and sessions are renewed at half of their life, and no call notices", async () => {
+  const clock = createShiftedClock(-45 * minute);
+  const { from, to } = await start({ yaml: yaml("svidLifetimeSeconds: 3600, sessionLifetimeSeconds: 3600"), clock });
+  const statuses = new Set<number>();
+  const enough = new AbortController();
+  const calls = (async () => {
+    while (!enough.signal.aborted) statuses.add((await ask(from)).status);
+  })();
+  await until("calls are made", () => statuses.size > 0);
+  const before = { certificate: await adminView<{ chain: string }>(from, "/certs"), session: await session(from) };
+
+  clock.advance(20 * minute);
+  expect(await ask(from)).toMatchObject({ status: 200 });
+  expect([renewals(from), renewals(to)]).toEqual([0, 0]);
+  expect((await session(from))?.accessKeyId).toBe(before.session?.accessKeyId);
+
+  // Half of an hour, and a tenth of the hour at the most on top.
+  clock.advance(17 * minute);
+  for (const sidecar of [from, to]) await until("it is renewed", () => renewals(sidecar) === 1);
+  await until("the session is renewed", async () => (await session(from))?.accessKeyId !== before.session?.accessKeyId);
+  expect((await adminView<{ chain: string }>(from, "/certs")).chain).not.toBe(before.certificate.chain);
+
+  // New connections show the new certificate.
+  const identity = await mesh.identityOf("caller");
+  const connection = openHttp2(to.inbound, identity);
+  await until("it is connected", () => !connection.connecting);
+  const shown = (connection.socket as unknown as { getPeerCertificate: () => { valid_to: string } }).getPeerCertificate();
+  const { notAfter } = await adminView<{ notAfter: string }>(to, "/certs");
+  expect(new Date(shown.valid_to).toISOString()).toBe(notAfter);
+  connection.close();
+
+  expect(await ask(from)).toMatchObject({ status: 200 });
+  enough.abort();
+  await calls;
+  expect([...statuses]).toEqual([200]);
+}, 60_000);
+
+test("while the control plane is away the valid certificate serves, and at its end calls fail closed with a reason", async () => {
+  const clock = createShiftedClock(-15 * minute);
+  const { from } = await start({ yaml: yaml("svidLifetimeSeconds: 1200, sessionLifetimeSeconds: 3600"), clock });
+  expect(await ask(from)).toMatchObject({ status: 200 });
+  await mesh.killControlPlane();
+
+  clock.advance(12 * minute);
+  await until("the renewal fails", () => from.logs.some(({ msg }) => msg === "renewal failed, trying again"));
+  expect(await ask(from)).toMatchObject({ status: 200 });
+  const metrics = await (await fetch(`http://${from.metrics}/metrics`)).text();
+  expect(Number(/^countersign_svid_renewal_failures (\d+)/m.exec(metrics)?.[1])).toBeGreaterThan(0);
+
+  clock.advance(9 * minute);
+  expect(await ask(from)).toMatchObject({ status: 503, reason: "identity-expired" });
+}, 60_000);
+
+test("a session that has expired is not used: without a control plane the call fails closed, with it a new one is assumed", async () => {
+  const clock = createShiftedClock(-40 * minute);
+  const { from } = await start({ yaml: yaml("svidLifetimeSeconds: 86400, sessionLifetimeSeconds: 900"), clock });
+  expect(await ask(from)).toMatchObject({ status: 200 });
+  await mesh.killControlPlane();
+  clock.advance(10 * minute);
+  expect(await ask(from)).toMatchObject({ status: 200 });
+  clock.advance(6 * minute);
+  expect(await ask(from)).toMatchObject({ status: 503, reason: "session-unresolved" });
+  await mesh.restartControlPlane();
+  await until("a session is assumed again", async () => {
+    clock.advance(1000);
+    return (await ask(from)).status === 200;
+  });
+}, 60_000);
