@@ -105,6 +105,10 @@ export async function runMesh(options: RunMeshOptions): Promise<RunningMesh> {
   /** Starts a part of the mesh itself and waits for its `ready` line. */
   function startOurs(name: string, command: string, environment: Record<string, string>): Promise<Ready> {
     return new Promise((resolve, reject) => {
+      if (stopping || signal.aborted) {
+        reject(signal.aborted ? signal.reason : new MeshError("not-ready", `${name} was not started: the mesh is stopping`));
+        return;
+      }
       let lastLine = "";
       const timer = setTimeout(
         () => reject(new MeshError("not-ready", `${name} was not ready within ${readyTimeoutMs / 1000} s: ${lastLine}`)),
