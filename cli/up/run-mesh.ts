@@ -17,6 +17,7 @@ import {
   type WorkloadResource,
 } from "../../common/resources/resource.ts";
 import { connectAdmin, type AdminClient } from "../admin-client.ts";
+import { untilAcquainted } from "./acquainted.ts";
 import { startProcess, type Exit, type RunningProcess } from "./processes.ts";
 
 export type MeshEvent =
@@ -204,6 +205,8 @@ export async function runMesh(options: RunMeshOptions): Promise<RunningMesh> {
         });
       }),
     );
+
+    await Promise.race([untilAcquainted([...addresses.values()], signal, readyTimeoutMs), failure.promise]);
 
     const listening = new Map<string, { port: number }>();
     const services = options.resources.filter((each): each is ServiceResource => each.kind === "Service");

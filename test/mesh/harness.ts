@@ -13,6 +13,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
 import { connectAdmin, type AdminClient } from "../../cli/admin-client.ts";
+import { untilAcquainted } from "../../cli/up/acquainted.ts";
 import type { Clock } from "../../common/runtime/clock.ts";
 import type { Environment } from "../../common/runtime/environment.ts";
 import { readResources } from "../../common/resources/read.ts";
@@ -171,22 +172,8 @@ async function spawnPlane(environment: Environment, logs: LogLine[]): Promise<Ru
   };
 }
 
-interface Cluster {
-  readonly identities: readonly string[];
-  readonly endpoints: readonly { readonly instance: string }[];
-}
-
 /** Resolves when each of the sidecars knows the others that it may call: being ready does not mean being known. */
-async function acquainted(sidecars: readonly TestSidecar[]): Promise<void> {
-  for (const sidecar of sidecars) {
-    await until(`${sidecar.spiffeId} knows its destinations`, async () => {
-      const clusters = await adminView<Cluster[]>(sidecar, "/clusters");
-      return clusters.every(({ identities, endpoints }) =>
-        sidecars.every((other) => !identities.includes(other.spiffeId) || endpoints.some(({ instance }) => instance === other.instance)),
-      );
-    });
-  }
-}
+const acquainted = (sidecars: Iterable<TestSidecar>): Promise<void> => untilAcquainted([...sidecars], new AbortController().signal, 10_000);
 
 export async function startMesh(options: MeshOptions): Promise<TestMesh> {
   const { clock } = options;
@@ -267,7 +254,7 @@ export async function startMesh(options: MeshOptions): Promise<TestMesh> {
 
   async function startSidecar(workload: string, settings: SidecarSettings = {}): Promise<TestSidecar> {
     const sidecar = await launch(workload, settings);
-    await acquainted([...started]);
+    await acquainted(started);
     return sidecar;
   }
 
@@ -290,7 +277,7 @@ export async function startMesh(options: MeshOptions): Promise<TestMesh> {
         sidecars.set(workload, await launch(workload, settings));
       }),
     );
-    await acquainted([...started]);
+    await acquainted(started);
   } catch (error) {
     await stopAll();
     throw error;
