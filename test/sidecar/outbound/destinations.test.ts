@@ -1,0 +1,116 @@
+/** Where calls go: endpoints out of snapshots, and the choice among them. */
+import { assert, constantFrom, double, integer, array, property, record } from "fast-check";
+import { describe, expect, test } from "vitest";
+import type { Destination as DestinationMessage, Snapshot } from "../../../common/gen/mesh/v1/mesh.ts";
+import { destinationsFromSnapshot, noDestinations, pickEndpoint, type Endpoint } from "../../../sidecar/outbound/destinations.ts";
+
+function message(change: Partial<DestinationMessage> = {}): DestinationMessage {
+  return {
+    namespace: "shop",
+    name: "target",
+    hostnames: ["target", "target.shop"],
+    ports: [],
+    endpoints: [{ instance: "instance1", address: "127.0.0.1:1001", spiffeId: "spiffe://test.example/ns/shop/sa/target" }],
+    spiffeIds: ["spiffe://test.example/ns/shop/sa/target"],
+    roleArn: "arn:mesh:iam:test.example:shop:role/caller",
+    tier: "standard",
+    allowEncodedSlashes: false,
+    ...change,
+  };
+}
+const snapshot = (...destinations: DestinationMessage[]) => ({ destinations }) as unknown as Snapshot;
+
+describe("destinations of a snapshot", () => {
+  test("are found by each of their names, and wants of a tier are taken over", () => {
+    const { byHost } = destinationsFromSnapshot(
+      snapshot(message(), message({ name: "vault", hostnames: ["vault"], tier: "critical" })),
+      noDestinations,
+    );
+    expect(byHost.get("target")).toBe(byHost.get("target.shop"));
+    expect(byHost.get("target")).toMatchObject({ scope: "target.shop", maxSessionSeconds: 0 });
+    expect(byHost.get("vault")).toMatchObject({ scope: "vault.shop", maxSessionSeconds: 900 });
+    // Names from the wire meet no prototype.
+    expect(byHost.get("constructor")).toBeUndefined();
+  });
+
+  test("an endpoint outlives snapshots, with the calls on their way to it", () => {
+    const before = destinationsFromSnapshot(snapshot(message()), noDestinations);
+    const [endpoint] = before.byHost.get("target")?.endpoints ?? [];
+    endpoint!.inFlight = 3;
+    const after = destinationsFromSnapshot(snapshot(message({ tier: "critical" })), before);
+    expect(after.byHost.get("target")?.endpoints[0]).toBe(endpoint);
+    expect(after.endpoints.get("instance1")).toBe(endpoint);
+  });
+
+  test.each([
+    ["address", { address: "127.0.0.1:1002" }],
+    ["identity", { spiffeId: "spiffe://test.example/ns/shop/sa/other" }],
+  ])("one of another %s is another endpoint", (_, change) => {
+    const before = destinationsFromSnapshot(snapshot(message()), noDestinations);
+    const [given] = message().endpoints;
+    const after = destinationsFromSnapshot(snapshot(message({ endpoints: [{ ...given!, ...change }] })), before);
+    expect(after.byHost.get("target")?.endpoints[0]).not.toBe(before.byHost.get("target")?.endpoints[0]);
+  });
+
+  test("two services of one workload share its endpoint", () => {
+    const { byHost, endpoints } = destinationsFromSnapshot(
+      snapshot(message(), message({ name: "vault", hostnames: ["vault"] })),
+      noDestinations,
+    );
+    expect(byHost.get("target")?.endpoints[0]).toBe(byHost.get("vault")?.endpoints[0]);
+    expect(endpoints.size).toBe(1);
+  });
+
+  test("an address that is none refuses the snapshot", () => {
+    const [given] = message().endpoints;
+    expect(() => destinationsFromSnapshot(snapshot(message({ endpoints: [{ ...given!, address: "nowhere" }] })), noDestinations)).toThrow(
+      TypeError,
+    );
+  });
+});
+
+const now = 1_000_000;
+function endpoint(inFlight: number, failing: boolean, index: number): Endpoint {
+  return {
+    instance: `instance${index}`,
+    address: { host: "127.0.0.1", port: 1000 + index },
+    spiffeId: "spiffe://test.example/ns/shop/sa/target",
+    inFlight,
+    failingUntil: failing ? now + 1 : now,
+  };
+}
+const someEndpoints = array(record({ inFlight: integer({ min: 0, max: 9 }), failing: constantFrom(true, false) }), {
+  minLength: 1,
+  maxLength: 8,
+}).map((shapes) => shapes.map(({ inFlight, failing }, index) => endpoint(inFlight, failing, index)));
+const randomly = array(double({ min: 0, max: 1, maxExcluded: true, noNaN: true }), { minLength: 2, maxLength: 2 });
+const from = (numbers: readonly number[]) => {
+  let index = 0;
+  return () => numbers[index++ % numbers.length] ?? 0;
+};
+
+describe("the choice among endpoints", () => {
+  test("is never the one that was just tried, and one that fails only where all do", () => {
+    const choice = property(someEndpoints, randomly, integer({ min: -1, max: 7 }), (endpoints, numbers, tried) => {
+      const except = endpoints[tried];
+      const others = endpoints.filter((each) => each !== except);
+      const picked = pickEndpoint(endpoints, now, from(numbers), except);
+      const healthy = others.filter(({ failingUntil }) => failingUntil <= now);
+      // A lone endpoint is taken as it is.
+      const eligible = healthy.length > 0 && endpoints.length > 1 ? healthy : others;
+      return eligible.length === 0 ? picked === undefined : picked !== undefined && eligible.includes(picked);
+    });
+    expect(() => assert(choice)).not.toThrow();
+  });
+
+  test("of two drawn is the less busy one", () => {
+    const [busy, idle] = [endpoint(5, false, 0), endpoint(1, false, 1)];
+    expect(pickEndpoint([busy, idle], now, from([0, 0.9]), undefined)).toBe(idle);
+    expect(pickEndpoint([busy, idle], now, from([0.9, 0]), undefined)).toBe(idle);
+    expect(pickEndpoint([busy, idle], now, from([0, 0]), undefined)).toBe(busy);
+  });
+
+  test("of none is none", () => {
+    expect(pickEndpoint([], now, Math.random, undefined)).toBeUndefined();
+  });
+});
