@@ -413,6 +413,16 @@ test("row 14: identity headers of a client never reach the application, signed o
   }
 });
 
+test("what Connection names stays on its hop, signed or not", async () => {
+  const request = signed(hostile, { headers: { "x-hop": "mine", "x-end": "to-end" } });
+  expect(await sendRequest(hostile, request, { lines: ["connection: x-hop"] })).toMatchObject({ status: 200 });
+  expect(hostile.seen[0]?.headers).toMatchObject({ "x-end": "to-end" });
+  expect(hostile.seen[0]?.headers).not.toHaveProperty("x-hop");
+  // It must not take away what the sidecar itself says.
+  expect(await sendRequest(hostile, signed(hostile), { lines: ["connection: x-countersign-principal"] })).toMatchObject({ status: 200 });
+  expect(hostile.seen[1]?.headers).toHaveProperty("x-countersign-principal");
+});
+
 test("an Authorization carried for the application is believed only when it was signed", async () => {
   const name = "x-countersign-authorization";
   expect(await sendRequest(hostile, signed(hostile, { headers: { [name]: "Bearer mine" } }))).toMatchObject({ status: 200 });
