@@ -27,6 +27,8 @@ export const FieldKind = {
   TE: 4096,
   /** `x-countersign-sequence` and `x-countersign-audience`: made by a caller's sidecar for a receiver's. */
   REPLAY: 8192,
+  /** The value is visible ASCII and single inner spaces, found so when the field was made: nobody has to look again. */
+  PLAIN: 16384,
 } as const;
 
 export interface Field {
@@ -84,15 +86,21 @@ const unusual = /[^ -~]| {2}/;
 const beyondAscii = /[\u0080-\uffff]/;
 const whitespaceRuns = /[ \t]+/g;
 
+function hasEdgeSpace(value: string): boolean {
+  return value.charCodeAt(0) === 32 || value.charCodeAt(value.length - 1) === 32;
+}
+
 /** Builds a field. `name` must be a lower-case token and `value` free of CR, LF, NUL and edge white space: the codecs check. */
 export function createField(name: string, value: string): Field {
-  let kinds = kindsOf(name);
-  let signed = value;
-  if (unusual.test(value)) {
-    signed = value.replace(whitespaceRuns, " ");
-    if (beyondAscii.test(value)) kinds |= FieldKind.OBS_TEXT;
-  }
+  if (!unusual.test(value) && !hasEdgeSpace(value)) return createPlainField(name, value);
+  const signed = value.replace(whitespaceRuns, " ");
+  const kinds = kindsOf(name) | (beyondAscii.test(value) ? FieldKind.OBS_TEXT : 0);
   return { name, value, canonical: `${name}:${signed}\n`, line: `${name}: ${value}\r\n`, kinds };
+}
+
+/** As `createField`, of a value that the caller made itself of visible ASCII and single inner spaces. */
+export function createPlainField(name: string, value: string): Field {
+  return { name, value, canonical: `${name}:${value}\n`, line: `${name}: ${value}\r\n`, kinds: kindsOf(name) | FieldKind.PLAIN };
 }
 
 /** The first field of that name, or undefined. */

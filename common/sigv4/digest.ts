@@ -15,7 +15,7 @@ const outer = Buffer.allocUnsafeSlow(blockSize + digestSize);
 
 /** 64 lower-case hexadecimal digits. */
 export function sha256Hex(text: string): string {
-  const bytes = text.length <= scratch.length ? scratch.subarray(0, scratch.write(text, "latin1")) : Buffer.from(text, "latin1");
+  const bytes = text.length <= scratch.length ? scratch.subarray(0, scratch.write(text, 0, "latin1")) : Buffer.from(text, "latin1");
   return hash("sha256", bytes);
 }
 

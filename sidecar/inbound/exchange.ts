@@ -2,6 +2,7 @@
  * One request on its way through the receiving sidecar. Hot path: one object a request, the same shape for every front
  * (HTTP/2 and HTTP/1.1), filled in step by step; no closures, no promises unless something has to be waited for.
  */
+import { performance } from "node:perf_hooks";
 import type { Field } from "../../common/http/field.ts";
 import type { RequestHead } from "../../common/http/message.ts";
 import type { Authentication } from "./authenticate.ts";

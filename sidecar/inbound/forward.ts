@@ -3,6 +3,7 @@
  * spoke to this sidecar (signature, session token, replay fields) and whatever names a caller is taken off, and the
  * identity that was established is put on.
  */
+import { performance } from "node:perf_hooks";
 import { createField, FieldKind, type Field } from "../../common/http/field.ts";
 import { addressToString, type Address } from "../../common/runtime/environment.ts";
 import { NO_FRAMING, writeRequestHead } from "../http1/write-head.ts";
@@ -70,7 +71,7 @@ function requestHead(exchange: Exchange, caller: Caller, bodyLength: number): st
   const fields: Field[] = [];
   for (const field of head.fields) {
     const { kinds } = field;
-    if (kinds === 0 || (!(kinds & dropped) && !(signed && isOfTheSignature(field)))) fields.push(field);
+    if ((kinds & ~FieldKind.PLAIN) === 0 || (!(kinds & dropped) && !(signed && isOfTheSignature(field)))) fields.push(field);
     else if (field.name === carriedAuthorization && authentication?.signed.has(carriedAuthorization)) {
       fields.push(createField("authorization", field.value));
     }

@@ -19,14 +19,14 @@ export interface Sequence {
   readonly number: number;
 }
 
-const sequencePattern = /^([A-Za-z0-9]{8,64}):(0|[1-9][0-9]{0,15})$/;
+const sequencePattern = /^[A-Za-z0-9]{8,64}:(?:0|[1-9][0-9]{0,15})$/;
 
 /** Parses `<instance>:<n>`; undefined for anything else, other spellings of a number among them. */
 export function parseSequence(text: string): Sequence | undefined {
-  const parts = sequencePattern.exec(text);
-  if (parts === null) return undefined;
-  const number = Number(parts[2]);
-  return Number.isSafeInteger(number) ? { instance: parts[1] ?? "", number } : undefined;
+  if (!sequencePattern.test(text)) return undefined;
+  const colon = text.indexOf(":");
+  const number = Number(text.slice(colon + 1));
+  return Number.isSafeInteger(number) ? { instance: text.slice(0, colon), number } : undefined;
 }
 
 /** `fresh` is remembered from now on. `full`: nobody can tell, because there is no room to remember it. */

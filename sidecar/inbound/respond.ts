@@ -2,6 +2,7 @@
  * The only place that turns a refusal into an answer. The caller learns the reason code and a decision id; the statement
  * that matched and the detail go to the log and the decisions that an operator can read.
  */
+import { performance } from "node:perf_hooks";
 import { createField, type Field } from "../../common/http/field.ts";
 import type { Logger } from "../../common/runtime/logger.ts";
 import { createDecisionId, type DecisionRecord, type Decisions } from "./decisions.ts";

@@ -25,6 +25,9 @@ export interface OutboundListenerOptions {
   readonly maxBodyBytes: () => number;
 }
 
+/** The parser looks at each chunk before it returns, so that one buffer serves every connection. */
+const readBuffer = Buffer.allocUnsafeSlow(64 * 1024);
+
 interface Connection {
   drain(): void;
   destroy(): void;
@@ -125,7 +128,11 @@ function serve(socket: Socket, { transmitter, maxBodyBytes }: OutboundListenerOp
 
   socket.on("data", (chunk: Buffer) => {
     const outOfTurn = call !== undefined && requestEnded;
-    parser.push(chunk);
+    // Over one memory again and again the parser keeps its view; each chunk has another.
+    if (chunk.length <= readBuffer.length) {
+      readBuffer.set(chunk);
+      parser.push(readBuffer.subarray(0, chunk.length));
+    } else parser.push(chunk);
     // What comes behind a request under way waits with the kernel, but for the first of it, which the parser keeps.
     if (outOfTurn && call) {
       held = true;

@@ -1,6 +1,7 @@
 /**
  * One call on its way out. Hot path: one object a call, filled in step by step: resolve → sign → transmit, and back.
  */
+import { performance } from "node:perf_hooks";
 import type { Field } from "../../common/http/field.ts";
 import type { RequestHead } from "../../common/http/message.ts";
 import type { Http2Stream } from "../http2/stream.ts";

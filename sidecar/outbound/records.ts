@@ -1,4 +1,5 @@
 /** What the outbound side counts and remembers: metrics, and a ring of recent calls for whoever asks what happened. */
+import { performance } from "node:perf_hooks";
 import { Counter, type Registry } from "prom-client";
 import { createHotCounter, createHotHistogram, type HotCounter, type HotHistogram } from "../../common/runtime/hot-metrics.ts";
 import type { Logger } from "../../common/runtime/logger.ts";

@@ -3,7 +3,7 @@
  * travels on is worked out once; only date, sequence and signature are new each time.
  */
 import { hash } from "node:crypto";
-import { createField, FieldKind, type Field } from "../../common/http/field.ts";
+import { createField, createPlainField, FieldKind, type Field } from "../../common/http/field.ts";
 import { formatAmzDate } from "../../common/sigv4/amz-date.ts";
 import { emptyPayloadHash } from "../../common/sigv4/payload-hash.ts";
 import { createRequestSigner, type RequestSigner } from "../../common/sigv4/sign.ts";
@@ -104,11 +104,11 @@ export function createCallSigner(options: CallSignerOptions): CallSigner {
       signer.audience,
       payload,
       dateField,
-      createField("x-countersign-sequence", call.sequence),
+      createPlainField("x-countersign-sequence", call.sequence),
     ];
     const { method } = head;
     const value = signer.sign({ method, path: call.path, query: call.query, host, fields, payloadHash: payload.value });
-    fields.push(createField("authorization", value));
+    fields.push(createPlainField("authorization", value));
     return fields;
   };
 }

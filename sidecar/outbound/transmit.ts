@@ -5,6 +5,7 @@
  * Hot path: synchronous from the application's bytes to the frames, unless a session or a connection has to be waited for.
  * A call is given to another endpoint only when no byte of it had left.
  */
+import { performance } from "node:perf_hooks";
 import { createField } from "../../common/http/field.ts";
 import { normalizeAuthority, normalizeTarget, RequestTargetError } from "../../common/http/request-target.ts";
 import { endToEndFields } from "../http1/end-to-end.ts";

@@ -158,7 +158,8 @@ export function createHpackEncoder(options: HpackEncoderOptions): HpackEncoder {
     if (name.charCodeAt(0) === 58 || (!table.names.has(name) && roleOfName(name) === FieldRole.MALFORMED)) {
       throw new Http2Error("PROTOCOL_ERROR", `the field name ${JSON.stringify(name)} is not allowed in HTTP/2`);
     }
-    if (!isFieldValue(value)) throw new Http2Error("PROTOCOL_ERROR", `the value of the field ${name} has bytes that are not allowed`);
+    if ((kinds & FieldKind.PLAIN) === 0 && !isFieldValue(value))
+      throw new Http2Error("PROTOCOL_ERROR", `the value of the field ${name} has bytes that are not allowed`);
     if ((kinds & FieldKind.CONTENT_LENGTH) !== 0) {
       if (!isContentLength(value) || contentLength !== -1)
         throw new Http2Error("PROTOCOL_ERROR", "content-length is malformed or given twice");

@@ -91,7 +91,7 @@ export function createEntry(name: FieldName, bytes: Buffer, start: number, end: 
   const text = name.text;
   // Most values have neither runs of blanks nor bytes beyond ASCII; createField would look for both again.
   const field =
-    (classes & (RUN | OBS_TEXT)) === 0
+    (classes & (RUN | OBS_TEXT)) === 0 && role !== FieldRole.MALFORMED
       ? { name: text, value, canonical: `${text}:${value}\n`, line: `${text}: ${value}\r\n`, kinds: name.kinds }
       : createField(text, value);
   return { name, field, size: text.length + value.length + ENTRY_OVERHEAD, role };
