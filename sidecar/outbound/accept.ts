@@ -9,6 +9,7 @@ import { collect, collectedBytes, noBody, nothingCollected } from "../body.ts";
 import { createRequestParser } from "../http1/request-parser.ts";
 import { createResponseWriter } from "../http1/response-writer.ts";
 import { createOutboundCall, type Application, type OutboundCall } from "./call.ts";
+import { readInto } from "./read-into.ts";
 import type { Transmitter } from "./transmit.ts";
 
 export interface OutboundListener {
@@ -25,7 +26,7 @@ export interface OutboundListenerOptions {
   readonly maxBodyBytes: () => number;
 }
 
-/** The parser looks at each chunk before it returns, so that one buffer serves every connection. */
+/** The parser has taken what it needs of a chunk when it returns, so that one buffer serves every connection. */
 const readBuffer = Buffer.allocUnsafeSlow(64 * 1024);
 
 interface Connection {
@@ -126,13 +127,9 @@ function serve(socket: Socket, { transmitter, maxBodyBytes }: OutboundListenerOp
     },
   });
 
-  socket.on("data", (chunk: Buffer) => {
+  readInto(socket, readBuffer, (chunk) => {
     const outOfTurn = call !== undefined && requestEnded;
-    // Over one memory again and again the parser keeps its view; each chunk has another.
-    if (chunk.length <= readBuffer.length) {
-      readBuffer.set(chunk);
-      parser.push(readBuffer.subarray(0, chunk.length));
-    } else parser.push(chunk);
+    parser.push(chunk);
     // What comes behind a request under way waits with the kernel, but for the first of it, which the parser keeps.
     if (outOfTurn && call) {
       held = true;
