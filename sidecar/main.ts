@@ -95,6 +95,13 @@ export async function runSidecar(environment: Environment, signal: AbortSignal, 
 
   const inboundAddress = await listen(inbound.listener.server, config.inbound, "inbound");
   const advertised = config.advertise && { host: config.advertise.host, port: config.advertise.port || inboundAddress.port };
+  if (!advertised) {
+    const address = addressToString(inboundAddress);
+    log.warn(
+      { address },
+      "nobody can reach the inbound port: it listens on every address, and COUNTERSIGN_ADVERTISE does not say which peers use",
+    );
+  }
   const outboundAddress = await listen(outbound.listener.server, config.outbound, "outbound");
   const admin = createAdminServer({
     logging,

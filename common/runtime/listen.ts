@@ -1,43 +1,45 @@
-/** Binding of listeners, with errors that say what to do. */
-import type { AddressInfo, Server } from "node:net";
+/** Binding of ports and sockets, with errors that a person can act upon. */
+import type { AddressInfo, ListenOptions, Server } from "node:net";
 import { addressToString, type Address } from "./environment.ts";
 
 export class ListenError extends Error {
   override readonly name = "ListenError";
-  readonly code: "port-taken" | "not-permitted" | "no-such-address" | "listen-failed";
+  readonly code: "address-in-use" | "address-refused";
 
-  constructor(code: ListenError["code"], message: string, options?: ErrorOptions) {
+  constructor(code: "address-in-use" | "address-refused", message: string, options?: ErrorOptions) {
     super(message, options);
     this.code = code;
   }
 }
 
-/** Listens and returns the address bound, its port chosen by the kernel where `address.port` is 0. Rejects with ListenError. */
-export function listen(server: Server, address: Address, what: string): Promise<Address> {
-  return new Promise((resolve, reject) => {
-    const onError = (error: NodeJS.ErrnoException) => reject(listenError(error, address, what));
-    server.once("error", onError);
-    server.listen({ host: address.host, port: address.port }, () => {
-      server.off("error", onError);
-      const bound = server.address() as AddressInfo;
-      resolve({ host: bound.address, port: bound.port });
-    });
-  });
+/** Listens there and returns the address bound, its port chosen by the kernel where `address.port` is 0. Throws ListenError. */
+export async function listen(server: Server, address: Address, what?: string): Promise<Address> {
+  const where = addressToString(address);
+  await listenOn(server, { host: address.host, port: address.port }, what === undefined ? where : `${what} address ${where}`);
+  return boundAddress(server);
 }
 
-function listenError(error: NodeJS.ErrnoException, address: Address, what: string): ListenError {
-  const where = `${what} cannot listen on ${addressToString(address)}`;
-  switch (error.code ?? "") {
-    case "EADDRINUSE":
-      return new ListenError("port-taken", `${where}: the port is taken by another program`, { cause: error });
-    case "EACCES":
-      return new ListenError("not-permitted", `${where}: not permitted to this user`, { cause: error });
-    case "EADDRNOTAVAIL":
-    case "ENOTFOUND":
-      return new ListenError("no-such-address", `${where}: this machine has no such address`, { cause: error });
-    default:
-      return new ListenError("listen-failed", `${where}: ${error.message}`, { cause: error });
+/** `what` names the place in errors. Throws ListenError. */
+export async function listenOn(server: Server, options: ListenOptions, what: string): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  server.once("listening", resolve);
+  server.once("error", reject);
+  server.listen(options);
+  try {
+    await promise;
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === "EADDRINUSE") throw new ListenError("address-in-use", `${what} is in use by another program`, { cause: error });
+    throw new ListenError("address-refused", `cannot listen on ${what}: ${message}`, { cause: error });
+  } finally {
+    server.off("listening", resolve);
+    server.off("error", reject);
   }
+}
+
+function boundAddress(server: Server): Address {
+  const { address, port } = server.address() as AddressInfo;
+  return { host: address, port };
 }
 
 /** Resolves when a server that was told to close has no connection left, or after the deadline. */

@@ -7,7 +7,7 @@ import { connect, createServer } from "node:net";
 import type { Socket } from "node:net";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import type { Clock } from "../../common/runtime/clock.ts";
-import { ListenError, listenOn } from "./listen.ts";
+import { ListenError, listenOn } from "../../common/runtime/listen.ts";
 import type { GrpcService } from "./mesh-listener.ts";
 
 /** What `sun_path` holds, less its final NUL. */

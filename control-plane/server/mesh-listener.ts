@@ -12,7 +12,7 @@ import type { Address } from "../../common/runtime/environment.ts";
 import type { Clock } from "../../common/runtime/clock.ts";
 import type { Logger } from "../../common/runtime/logger.ts";
 import type { Metrics } from "../metrics.ts";
-import { boundAddress, listen } from "./listen.ts";
+import { listen } from "../../common/runtime/listen.ts";
 import { reasonOf } from "./peer.ts";
 import type { PeerRegister } from "./peer.ts";
 
@@ -120,10 +120,10 @@ export async function openMeshListener(options: {
   server.on("tlsClientError", (error, socket) => {
     refuse(`${socket.remoteAddress ?? ""}:${socket.remotePort ?? ""}`, "handshake", error);
   });
-  await listen(server, options.address);
+  const bound = await listen(server, options.address);
 
   return {
-    address: boundAddress(server),
+    address: bound,
     setIdentity(identity) {
       server.setSecureContext(secureContextOf(identity));
     },

@@ -3,7 +3,7 @@ import { createServer } from "node:http";
 import type { ServerResponse } from "node:http";
 import type { Address } from "../../common/runtime/environment.ts";
 import type { Metrics } from "../metrics.ts";
-import { boundAddress, listen } from "./listen.ts";
+import { listen } from "../../common/runtime/listen.ts";
 
 export interface MetricsListener {
   readonly address: Address;
@@ -29,9 +29,9 @@ export async function openMetricsListener(address: Address, metrics: Metrics, is
       );
     }
   });
-  await listen(server, address);
+  const bound = await listen(server, address);
   return {
-    address: boundAddress(server),
+    address: bound,
     async close() {
       const { promise, resolve } = Promise.withResolvers<void>();
       server.close(() => {

@@ -7,6 +7,7 @@ import type { ServerUnaryCall } from "@grpc/grpc-js";
 import type { TLSSocket } from "node:tls";
 import type { SpiffeId } from "../../common/spiffe/id.ts";
 import type { TrustBundles } from "../../common/x509/bundle.ts";
+import { peerChain } from "../../common/runtime/peer-chain.ts";
 import { X509ProfileError } from "../../common/x509/error.ts";
 import { BACK_DATE_SECONDS, type LeafCertificate } from "../../common/x509/svid-profile.ts";
 import { verifyPeer } from "../../common/x509/verify-chain.ts";
@@ -38,7 +39,7 @@ export function createPeerRegister(bundles: () => TrustBundles, now: () => numbe
   const verified = new Map<string, { readonly leaf: LeafCertificate; connections: number }>();
   return {
     admit(socket) {
-      const chain = chainOf(socket);
+      const chain = peerChain(socket);
       if (chain.length === 0) return undefined;
       const leaf = verifyPeer(chain, bundles(), Math.floor(now() / 1000));
       const fingerprint = socket.getPeerCertificate().fingerprint256;
@@ -68,18 +69,6 @@ export function createPeerRegister(bundles: () => TrustBundles, now: () => numbe
 /** `getPeer` says `address:port`, IPv6 without brackets. */
 function ipOf(peer: string): string {
   return peer.slice(0, peer.lastIndexOf(":")).replace(/^::ffff:(?=\d+\.)/, "");
-}
-
-/** DER as the peer sent it, leaf first. */
-function chainOf(socket: TLSSocket): Buffer[] {
-  const chain: Buffer[] = [];
-  let certificate = socket.getPeerX509Certificate();
-  // A root is its own issuer; a longer chain than any is refused by whoever verifies it.
-  while (certificate !== undefined && chain.length < 8) {
-    chain.push(certificate.raw);
-    certificate = certificate.issuerCertificate;
-  }
-  return chain;
 }
 
 /** Whether the mesh still wants this certificate. Throws RequestError `permission-denied`. */

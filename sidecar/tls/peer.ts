@@ -2,10 +2,11 @@
  * Who is at the far end of a TLS connection, by our own check of the chain that the handshake brought. OpenSSL has seen to
  * the possession of the key; whatever else it thinks does not count.
  */
-import type { DetailedPeerCertificate, TLSSocket } from "node:tls";
+import type { TLSSocket } from "node:tls";
+import { peerChain } from "../../common/runtime/peer-chain.ts";
 import type { TrustBundles } from "../../common/x509/bundle.ts";
 import { BACK_DATE_SECONDS, type LeafCertificate } from "../../common/x509/svid-profile.ts";
-import { MAX_CHAIN_LENGTH, verifyPeer } from "../../common/x509/verify-chain.ts";
+import { verifyPeer } from "../../common/x509/verify-chain.ts";
 
 /** What a snapshot says about identities that are not to be believed any more. */
 export interface IdentityRevocations {
@@ -18,21 +19,6 @@ export const noRevocations: IdentityRevocations = { issuedBefore: new Map() };
 export function isRevoked(revocations: IdentityRevocations, leaf: Pick<LeafCertificate, "spiffeId" | "notBefore">): boolean {
   const before = revocations.issuedBefore.get(leaf.spiffeId);
   return before !== undefined && leaf.notBefore + BACK_DATE_SECONDS < before;
-}
-
-/** The peer's certificates, leaf first, the root left out: it is ours to know. */
-function peerChain(socket: TLSSocket): Buffer[] {
-  const chain: Buffer[] = [];
-  // Empty where the peer showed none.
-  let certificate: Partial<DetailedPeerCertificate> | undefined = socket.getPeerCertificate(true);
-  while (certificate?.raw !== undefined && chain.length < MAX_CHAIN_LENGTH) {
-    const raw: Buffer = certificate.raw;
-    const issuer: Partial<DetailedPeerCertificate> | undefined = certificate.issuerCertificate;
-    const selfSigned: boolean = issuer?.raw?.equals(raw) ?? false;
-    if (!selfSigned || chain.length === 0) chain.push(raw);
-    certificate = selfSigned ? undefined : issuer;
-  }
-  return chain;
 }
 
 /** Throws X509ProfileError. `now` in epoch milliseconds. */
