@@ -1,4 +1,5 @@
 /** `npm start`, as somebody who has just cloned the project runs it. */
+import { tmpdir } from "node:os";
 import { request } from "undici";
 import { describe, expect, test } from "vitest";
 import { join } from "node:path";
@@ -6,7 +7,7 @@ import { launch, run } from "../cli/run.ts";
 import { until } from "../mesh/harness.ts";
 
 const root = join(import.meta.dirname, "../..");
-const npm = (args: string[]) => run(["start", "--silent", "--", ...args], { cwd: root, program: "npm", environment: { HOME: root } });
+const npm = (args: string[]) => run(["start", "--silent", "--", ...args], { cwd: root, program: "npm", environment: { HOME: tmpdir() } });
 
 interface Entry {
   readonly type: string;
