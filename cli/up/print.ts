@@ -1,6 +1,7 @@
 /** What `up` shows: the lines of each program behind its name, and of the mesh's own parts what a person wants to know. */
 import { styleText } from "node:util";
-import { describeExit, type MeshEvent, type RunningMesh } from "./run-mesh.ts";
+import { describeExit } from "./processes.ts";
+import type { MeshEvent, RunningMesh } from "./run-mesh.ts";
 
 export interface Printer {
   readonly event: (event: MeshEvent) => void;

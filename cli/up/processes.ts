@@ -84,3 +84,8 @@ function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {
     if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
   }
 }
+
+/** For a person: `ended with status 1`. */
+export function describeExit({ code, signal }: Exit): string {
+  return signal === undefined ? `ended with status ${code ?? 0}` : `was ended by ${signal}`;
+}

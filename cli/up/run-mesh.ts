@@ -5,9 +5,7 @@
  * Nothing is restarted: a program that ends is reported; a sidecar or control plane that ends ends the mesh with its name.
  */
 import { mkdir } from "node:fs/promises";
-import { createServer, connect, type AddressInfo } from "node:net";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import {
   apiVersion,
   kindSchemas,
@@ -18,7 +16,10 @@ import {
 } from "../../common/resources/resource.ts";
 import { connectAdmin, type AdminClient } from "../admin-client.ts";
 import { untilAcquainted } from "./acquainted.ts";
-import { startProcess, type Exit, type RunningProcess } from "./processes.ts";
+import { MeshError } from "./mesh-error.ts";
+import { freePort, untilListening } from "./ports.ts";
+import { describeExit, startProcess, type Exit, type RunningProcess } from "./processes.ts";
+import { calleesFirst, isServed } from "./start-order.ts";
 
 export type MeshEvent =
   /** A JSON line of a control plane or sidecar. */
@@ -50,16 +51,6 @@ export interface RunningMesh {
   readonly failed: Promise<never>;
   /** Ends the programs, then the sidecars, then the control plane. */
   stop(): Promise<void>;
-}
-
-export class MeshError extends Error {
-  override readonly name = "MeshError";
-  readonly code: "process-ended" | "not-ready" | "program-failed" | "refused";
-
-  constructor(code: MeshError["code"], message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.code = code;
-  }
 }
 
 export interface RunMeshOptions {
@@ -271,72 +262,6 @@ function proxyEnvironment(outbound: string): Record<string, string> {
 
 function sessionName(workload: string): string {
   return workload.length >= 2 ? workload.slice(0, 64) : `${workload}-1`;
-}
-
-/** A service is started after those it calls, so that its first call finds them; circles are cut anywhere. */
-function calleesFirst(workloads: readonly WorkloadResource[], services: readonly ServiceResource[]): WorkloadResource[] {
-  const ordered = new Set<WorkloadResource>();
-  const visiting = new Set<WorkloadResource>();
-  const visit = (workload: WorkloadResource): void => {
-    if (ordered.has(workload) || visiting.has(workload)) return;
-    visiting.add(workload);
-    for (const call of serviceOf(workload, services)?.spec.calls ?? []) {
-      const namespace = "namespace" in call && call.namespace !== undefined ? call.namespace : workload.metadata.namespace;
-      const callee = workloads.find((each) => each.metadata.name === call.service && each.metadata.namespace === namespace);
-      if (callee) visit(callee);
-    }
-    ordered.add(workload);
-  };
-  for (const workload of workloads) visit(workload);
-  return [...ordered];
-}
-
-function serviceOf(workload: WorkloadResource, services: readonly ServiceResource[]): ServiceResource | undefined {
-  return services.find(({ metadata }) => metadata.name === workload.metadata.name && metadata.namespace === workload.metadata.namespace);
-}
-
-/** Whether anybody calls it: then it has to listen before they do. */
-function isServed(workload: WorkloadResource, services: readonly ServiceResource[]): boolean {
-  return (
-    workload.spec.port !== undefined ||
-    services.some(({ spec }) => spec.calls.some((call) => call.service === workload.metadata.name)) ||
-    (serviceOf(workload, services)?.spec.ports.length ?? 0) > 0
-  );
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
-
-async function untilListening(name: string, port: number, exited: Promise<Exit>, signal: AbortSignal): Promise<void> {
-  const deadline = Date.now() + readyTimeoutMs;
-  let ended: Exit | undefined;
-  void exited.then((exit) => (ended = exit));
-  while (!(await accepts(port))) {
-    signal.throwIfAborted();
-    if (ended) throw new MeshError("program-failed", `${name} ${describeExit(ended)} before it listened on port ${port}`);
-    if (Date.now() > deadline) throw new MeshError("not-ready", `${name} does not listen on port ${port} after ${readyTimeoutMs / 1000} s`);
-    await delay(25);
-  }
-}
-
-function accepts(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect({ host: "127.0.0.1", port });
-    socket.once("connect", () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once("error", () => resolve(false));
-  });
-}
-
-export function describeExit({ code, signal }: Exit): string {
-  return signal === undefined ? `ended with status ${code ?? 0}` : `was ended by ${signal}`;
 }
 
 function jsonFields(line: string): ReadonlyMap<string, unknown> | undefined {
