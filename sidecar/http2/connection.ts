@@ -21,6 +21,7 @@ import { sendData, sendTrailers } from "./send-data.ts";
 import { canRequest, request, respond, type Http2RequestHead } from "./send-head.ts";
 import { settingsFrame } from "./settings.ts";
 import { createState, type Http2Options, type Http2State } from "./state.ts";
+import { allStreams } from "./stream-table.ts";
 import { isClosed, type Http2Stream } from "./stream.ts";
 
 export type { Http2Limits } from "./limits.ts";
@@ -35,11 +36,14 @@ export interface Http2Connection {
   request(head: Http2RequestHead, fields: readonly Field[], endStream: boolean): Http2Stream;
   /** Client: under the peer's limit of streams, not draining, ids left. */
   canRequest(): boolean;
-  /** Server: a response's head, or a 1xx before it. Connection-specific fields are left out. Throws Http2Error PROTOCOL_ERROR for a malformed head. */
+  /**
+   * Server: a response's head, or a 1xx before it. Connection-specific fields are left out, and content-length where none is
+   * allowed (1xx, 204, 2xx to CONNECT). Throws Http2Error PROTOCOL_ERROR for a malformed head.
+   */
   respond(stream: Http2Stream, status: number, fields: readonly Field[], endStream: boolean): void;
   /** A part of a body; the chunk may be reused afterwards. False: something had to be queued, wait for `onWritable`. */
   sendData(stream: Http2Stream, chunk: Buffer, endStream: boolean): boolean;
-  /** Ends our side with trailers, behind what is queued. */
+  /** Ends our side with trailers, behind what is queued. Not in a tunnel (RFC 9113 section 8.5): throws Http2Error PROTOCOL_ERROR. */
   sendTrailers(stream: Http2Stream, fields: readonly Field[]): void;
   /**
    * Ends a stream at once; its `onReset` is called before this returns. A server that has answered before the request ended
@@ -56,6 +60,12 @@ export interface Http2Connection {
   ping(): void;
   /** The transport has gone: every open stream gets `onReset` (INTERNAL_ERROR, by the peer), and nothing is sent any more. What the handler throws at that is thrown when all are through. */
   disconnect(): void;
+  /** The peer's SETTINGS have come; until then the RFC's initial values hold for it, and `onSettings` is yet to be called. */
+  hasPeerSettings(): boolean;
+  /** Client: the peer takes extended CONNECT (RFC 8441), as far as it has said: false until `hasPeerSettings()`. */
+  peerAllowsExtendedConnect(): boolean;
+  /** Calls `visit` with every stream that is not closed, in no particular order. It may end any of them; one that another visit ended is left out. */
+  forEachStream(visit: (stream: Http2Stream) => void): void;
   /** Streams that are not closed. */
   streamCount(): number;
   /** Either side has sent GOAWAY. */
@@ -93,6 +103,11 @@ export function createHttp2Connection(options: Http2Options): Http2Connection {
     disconnect: () => {
       const thrown = state.dead ? undefined : loseAll(state, Http2ErrorCode.INTERNAL_ERROR, true);
       if (thrown !== undefined) throw thrown;
+    },
+    hasPeerSettings: () => state.settingsReceived,
+    peerAllowsExtendedConnect: () => state.peer.extendedConnect,
+    forEachStream: (visit) => {
+      for (const stream of allStreams(state.streams)) if (!isClosed(stream)) visit(stream);
     },
     streamCount: () => state.streams.size,
     isDraining: () => state.draining,

@@ -64,7 +64,7 @@ export function responseHead(block: FieldBlock, endStream: boolean, streamState:
   const { status } = block;
   // What a 2xx to CONNECT declares is to be ignored (RFC 9110 section 9.3.6).
   const tunnel = (streamState & StreamState.CONNECT) !== 0 && status.charCodeAt(0) === 50;
-  const bodiless = endStream || status.charCodeAt(0) === 49 || isBodiless(status, streamState);
+  const bodiless = endStream || status.charCodeAt(0) === 49 || (isBodiless(status, streamState) && !tunnel);
   return {
     status: Number(status),
     fields: block.fields,

@@ -139,14 +139,17 @@ function receiveResponse(state: Http2State, stream: Http2Stream, block: FieldBlo
     else state.handler.onInformational(stream, head);
     return;
   }
-  stream.state |= StreamState.HEAD_RECEIVED;
-  stream.toReceive = head.contentLength;
+  const tunnel = (stream.state & StreamState.CONNECT) !== 0 && head.status < 300;
+  stream.state |= tunnel ? StreamState.HEAD_RECEIVED | StreamState.TUNNEL : StreamState.HEAD_RECEIVED;
+  stream.toReceive = tunnel ? -1 : head.contentLength;
   if (endStream) endRemote(state, stream);
   state.handler.onResponse(stream, head, endStream);
 }
 
 function receiveTrailers(state: Http2State, stream: Http2Stream, block: FieldBlock, endStream: boolean): void {
-  if (block.tooLarge || !endStream || stream.toReceive > 0 || trailersFlaw(block) !== "") {
+  // A tunnel has none (RFC 9113 section 8.5); a client has no use for any, whether it is accepted or not.
+  const tunnel = (stream.state & (state.server ? StreamState.CONNECT : StreamState.TUNNEL)) !== 0;
+  if (block.tooLarge || tunnel || !endStream || stream.toReceive > 0 || trailersFlaw(block) !== "") {
     streamError(state, stream, block.tooLarge ? Http2ErrorCode.ENHANCE_YOUR_CALM : Http2ErrorCode.PROTOCOL_ERROR);
     return;
   }

@@ -139,6 +139,9 @@ export function sendTrailers(state: Http2State, stream: Http2Stream, fields: rea
   if ((stream.state & (StreamState.HEAD_SENT | StreamState.LOCAL_ENDED | StreamState.END_QUEUED)) !== StreamState.HEAD_SENT) {
     throw new Http2Error("INTERNAL_ERROR", "trailers are sent before the head or behind the end of their stream");
   }
+  if ((stream.state & (state.server ? StreamState.TUNNEL : StreamState.CONNECT)) !== 0) {
+    throw new Http2Error("PROTOCOL_ERROR", "a tunnel has no trailers");
+  }
   if (stream.toSend > 0) {
     resetStream(state, stream, Http2ErrorCode.INTERNAL_ERROR);
     return;

@@ -3,7 +3,7 @@
  *
  * Hot path: a field block is encoded straight into the output, behind the place of its frame header.
  */
-import type { Field } from "../../common/http/field.ts";
+import { FieldKind, type Field } from "../../common/http/field.ts";
 import { Http2Error } from "./error.ts";
 import { endLocal } from "./endings.ts";
 import { isAuthority, isMethod, isPath, isProtocol, isScheme } from "./field-rules.ts";
@@ -143,13 +143,15 @@ export function respond(state: Http2State, stream: Http2Stream, status: number, 
   if (!(status >= 100 && status <= 999) || status === 101 || (informational && endStream)) {
     throw new Http2Error("PROTOCOL_ERROR", `status ${status} is not allowed here`);
   }
+  const tunnel = (stream.state & StreamState.CONNECT) !== 0 && status >= 200 && status < 300;
   // Neither has a body, whatever length the head states (RFC 9110 section 8.6).
-  const bodiless = (stream.state & StreamState.HEAD_REQUEST) !== 0 || status === 204 || status === 304;
-  const fieldBytes = state.encoder.prepare(fields);
+  const bodiless = (stream.state & StreamState.HEAD_REQUEST) !== 0 || ((status === 204 || status === 304) && !tunnel);
+  // No content-length there (RFC 9110 section 8.6); peers refuse the message otherwise.
+  const fieldBytes = state.encoder.prepare(fields, informational || status === 204 || tunnel ? FieldKind.CONTENT_LENGTH : 0);
   if (!bodiless) checkDeclared(state, endStream);
   writeFieldBlock(state, stream.id, fieldBytes, endStream ? FrameFlag.END_STREAM : 0, status, undefined);
   if (informational) return;
-  stream.state |= StreamState.HEAD_SENT;
+  stream.state |= tunnel ? StreamState.HEAD_SENT | StreamState.TUNNEL : StreamState.HEAD_SENT;
   stream.toSend = bodiless ? 0 : state.encoder.contentLength;
   if (endStream) endLocal(state, stream);
 }

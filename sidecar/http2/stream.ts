@@ -23,6 +23,8 @@ export const StreamState = {
   HEAD_REQUEST: 256,
   /** The request is CONNECT, with `:protocol` or without: a tunnel once accepted. */
   CONNECT: 512,
+  /** CONNECT was answered 2xx: nothing but DATA from here on (RFC 9113 section 8.5). */
+  TUNNEL: 1024,
 } as const;
 
 export interface Http2Stream {

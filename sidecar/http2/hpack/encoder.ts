@@ -40,9 +40,10 @@ export const changingNames: ReadonlySet<string> = new Set([
 export interface HpackEncoder {
   /**
    * Checks fields and finds what the table has of them; nothing is changed yet. Returns the most bytes `writeFields` can take.
-   * Connection-specific fields and `host` are left out. Throws Http2Error PROTOCOL_ERROR for a field that breaks a rule.
+   * Connection-specific fields and `host` are left out, and fields of the kinds in `without`: of those only content-length may
+   * be named. Throws Http2Error PROTOCOL_ERROR for a field that breaks a rule.
    */
-  prepare(fields: readonly Field[]): number;
+  prepare(fields: readonly Field[], without?: number): number;
   /** The most bytes that what must precede the first field of a block can take. */
   readonly prefixBytes: number;
   /** Begins a block: table size updates that are due. Returns the position behind them, as all writers here. */
@@ -151,9 +152,9 @@ export function createHpackEncoder(options: HpackEncoderOptions): HpackEncoder {
   }
 
   /** Bytes a literal of this field can take; -1 for a field to leave out. */
-  function checkLiteral(field: Field): number {
+  function checkLiteral(field: Field, skipped: number): number {
     const { name, value, kinds } = field;
-    if ((kinds & SKIPPED) !== 0 && !((kinds & FieldKind.TE) !== 0 && value === "trailers")) return -1;
+    if ((kinds & skipped) !== 0 && !((kinds & FieldKind.TE) !== 0 && value === "trailers")) return -1;
     // A name with a record has been checked.
     if (name.charCodeAt(0) === 58 || (!table.names.has(name) && roleOfName(name) === FieldRole.MALFORMED)) {
       throw new Http2Error("PROTOCOL_ERROR", `the field name ${JSON.stringify(name)} is not allowed in HTTP/2`);
@@ -168,7 +169,8 @@ export function createHpackEncoder(options: HpackEncoderOptions): HpackEncoder {
     return name.length + value.length + 12;
   }
 
-  function prepare(fields: readonly Field[]): number {
+  function prepare(fields: readonly Field[], without = 0): number {
+    const skipped = SKIPPED | without;
     let room = 0;
     let kept = 0;
     contentLength = -1;
@@ -177,7 +179,7 @@ export function createHpackEncoder(options: HpackEncoderOptions): HpackEncoder {
       let entry = table.byField.get(field);
       if (entry === undefined) {
         entry = findByContent(table, field);
-        const bytes = entry === undefined ? checkLiteral(field) : field.name.length + field.value.length + 12;
+        const bytes = entry === undefined ? checkLiteral(field, skipped) : field.name.length + field.value.length + 12;
         if (bytes < 0) continue;
         room += bytes;
       } else room += entry.size;
