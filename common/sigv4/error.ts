@@ -24,7 +24,19 @@ export type SigV4ErrorCode =
   | "malformed-payload-hash"
   /** A body mode that is not taken from anybody, `STREAMING-UNSIGNED-PAYLOAD-TRAILER` above all. */
   | "unsupported-payload-mode"
-  | "signature-mismatch";
+  /** `x-amz-decoded-content-length` or `x-amz-trailer`. */
+  | "malformed-stream-header"
+  | "signature-mismatch"
+  // A streamed body that does not hold: the stream is cut.
+  /** Not the framing of `aws-chunked`, something behind its end, or trailers other than those announced. */
+  | "malformed-chunk"
+  | "chunk-too-large"
+  /** Of a chunk or of the trailers. */
+  | "chunk-signature-mismatch"
+  /** `x-amz-decoded-content-length` says another length. */
+  | "decoded-length-mismatch"
+  /** The final chunk, or what belongs behind it, is missing. */
+  | "stream-truncated";
 
 export class SigV4Error extends Error {
   override readonly name = "SigV4Error";

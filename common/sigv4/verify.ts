@@ -8,15 +8,13 @@
  *
  * Hot path: a canonical request, its hash and an HMAC each time.
  */
-import { timingSafeEqual, type KeyObject } from "node:crypto";
+import type { KeyObject } from "node:crypto";
 import type { ParsedAuthorization } from "./authorization.ts";
 import { fieldAt, stringToSign, type SignableRequest } from "./canonical-request.ts";
 import { hmacSha256Hex } from "./digest.ts";
 import { SigV4Error } from "./error.ts";
 import { orderForVerifying, type HeaderOrder } from "./header-order.ts";
-
-const claimed = Buffer.alloc(32);
-const expected = Buffer.alloc(32);
+import { sameSignature } from "./same-signature.ts";
 
 /**
  * `order` comes from `orderForVerifying(request.fields, authorization.claim.signedHeaders)`; a caller that needed it before
@@ -31,10 +29,8 @@ export function verifyRequest(
   order: HeaderOrder = orderForVerifying(request.fields, authorization.claim.signedHeaders),
 ): HeaderOrder {
   const date = fieldAt(request.host, request.fields, order.date).value;
-  expected.write(hmacSha256Hex(key, stringToSign(request, order, date, authorization.claim.scopeText)), "hex");
-  // Less than 64 hexadecimal digits would leave bytes of an earlier signature behind.
-  const written = claimed.write(authorization.signature, "hex");
-  if (written !== claimed.length || !timingSafeEqual(expected, claimed)) {
+  const expected = hmacSha256Hex(key, stringToSign(request, order, date, authorization.claim.scopeText));
+  if (!sameSignature(expected, authorization.signature)) {
     throw new SigV4Error("signature-mismatch", "the signature is not that of this request");
   }
   return order;

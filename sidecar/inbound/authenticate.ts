@@ -83,6 +83,12 @@ const reasonOf: Readonly<Record<SigV4ErrorCode, Reason>> = {
   "malformed-payload-hash": "malformed-signature",
   "unsupported-payload-mode": "unsigned-payload",
   "signature-mismatch": "signature-mismatch",
+  "malformed-stream-header": "malformed",
+  "malformed-chunk": "malformed",
+  "chunk-too-large": "body-too-large",
+  "chunk-signature-mismatch": "body-mismatch",
+  "decoded-length-mismatch": "body-mismatch",
+  "stream-truncated": "body-mismatch",
 };
 
 const nothingSigned: ReadonlySet<string> = new Set();

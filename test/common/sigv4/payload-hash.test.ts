@@ -11,13 +11,14 @@ test.each([
   [emptyPayloadHash, "hashed"],
   ["UNSIGNED-PAYLOAD", "unsigned"],
   ["STREAMING-AWS4-HMAC-SHA256-PAYLOAD", "streamed"],
+  ["STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER", "streamed"],
 ])("%s is %s", (value, mode) => {
   expect(parsePayloadHash(value)).toEqual({ mode, value });
 });
 
 test.each([
   ["STREAMING-UNSIGNED-PAYLOAD-TRAILER", "unsupported-payload-mode"],
-  ["STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER", "unsupported-payload-mode"],
+  ["STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER ", "unsupported-payload-mode"],
   ["STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD", "unsupported-payload-mode"],
   ["STREAMING-", "unsupported-payload-mode"],
   ["", "malformed-payload-hash"],
