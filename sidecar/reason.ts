@@ -55,6 +55,7 @@ export const reasonStatus = {
   "peer-identity": 502,
   "peer-failed": 502,
   overloaded: 503,
+  "circuit-open": 503,
   "upstream-failed": 502,
   "upstream-timeout": 504,
 } as const;
