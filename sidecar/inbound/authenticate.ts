@@ -4,20 +4,23 @@
  *
  * Guarantees for what it lets pass: method, path, query, host and signed headers are what the holder of the session's
  * secret signed for this service within the skew; the session belongs to the TLS peer; the same request has not been seen.
- * The body is bound by its declared hash, which `bodyMatches` checks once the body is whole.
+ * The body is bound by its declared hash, which `bodyMatches` checks once the body is whole; or, streamed, by the signatures
+ * of its chunks, which a chunk reader made from `stream` checks as they come.
  * Does not decide whether the caller may (authorize.ts).
  */
-import { hash } from "node:crypto";
+import { hash, type KeyObject } from "node:crypto";
 import { createField, FieldKind, findField, type Field } from "../../common/http/field.ts";
 import type { Session } from "../../common/session/claims.ts";
-import { parseAuthorization } from "../../common/sigv4/authorization.ts";
+import { parseAuthorization, type ParsedAuthorization } from "../../common/sigv4/authorization.ts";
 import { hasQueryAuthentication } from "../../common/sigv4/canonical-query.ts";
 import type { SignableRequest } from "../../common/sigv4/canonical-request.ts";
 import { checkDate } from "../../common/sigv4/check-date.ts";
+import type { ChunkChainOptions } from "../../common/sigv4/chunk-signature.ts";
 import { SigV4Error, type SigV4ErrorCode } from "../../common/sigv4/error.ts";
 import { orderForVerifying, type HeaderOrder } from "../../common/sigv4/header-order.ts";
 import { emptyPayload, emptyPayloadHash, parsePayloadHash, type PayloadHash } from "../../common/sigv4/payload-hash.ts";
 import { checkScope } from "../../common/sigv4/scope.ts";
+import { parseStreamDeclaration, type StreamDeclaration } from "../../common/sigv4/stream-declaration.ts";
 import { verifyRequest } from "../../common/sigv4/verify.ts";
 import type { Exchange } from "./exchange.ts";
 import type { Reason, Refusal } from "../reason.ts";
@@ -30,6 +33,8 @@ export interface Authentication {
   /** Undefined for a call that a `basic` service takes on its mTLS identity alone. */
   readonly session: Session | undefined;
   readonly payload: PayloadHash;
+  /** Of a streamed body: what its chunks have to be verified by (chunk-reader.ts). */
+  readonly stream: SignedStream | undefined;
   /** Names of the fields that the signature covers: no other may be believed. */
   readonly signed: ReadonlySet<string>;
   /** `instance:n` of the caller's sidecar, or empty. */
@@ -37,6 +42,8 @@ export interface Authentication {
   /** Seconds from the request's date to now. */
   readonly signatureAge: number;
 }
+
+export type SignedStream = ChunkChainOptions & StreamDeclaration;
 
 export type AuthenticationOutcome =
   | { readonly kind: "authenticated"; readonly authentication: Authentication }
@@ -95,6 +102,7 @@ const nothingSigned: ReadonlySet<string> = new Set();
 const unsignedCall: Authentication = {
   session: undefined,
   payload: { mode: "unsigned", value: "UNSIGNED-PAYLOAD" },
+  stream: undefined,
   signed: nothingSigned,
   sequence: "",
   signatureAge: 0,
@@ -158,6 +166,7 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
       payloadHash: payload.value,
     };
     verifyRequest(request, authorization, sessionKey.key, order);
+    const stream = payload.mode === "streamed" ? signedStream(payload, fields, order, authorization, sessionKey.key) : undefined;
 
     const replayed = checkReplay(order, fields, session, service, authorization.signature, date, nowSeconds);
     if (replayed) return { kind: "refused", refusal: replayed };
@@ -166,6 +175,7 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
       authentication: {
         session,
         payload,
+        stream,
         signed: claim.signedNames,
         sequence: valueAt(fields, order.sequence),
         signatureAge: nowSeconds - date,
@@ -227,10 +237,15 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
     try {
       return judge(exchange, service, served, authorization, resolved);
     } catch (error) {
-      if (error instanceof SigV4Error) return refuse(reasonOf[error.code], error.message);
+      if (error instanceof SigV4Error) return { kind: "refused", refusal: signatureRefusal(error) };
       throw error;
     }
   };
+}
+
+/** What a caller is told of a signature, a request's or a chunk's, that was not accepted. */
+export function signatureRefusal(error: SigV4Error): Refusal {
+  return { reason: reasonOf[error.code], detail: error.message };
 }
 
 function valueAt(fields: readonly Field[], position: number): string {
@@ -246,10 +261,21 @@ function payloadOf(body: Buffer | undefined): PayloadHash {
 function declaredPayload(declared: string, service: ServedService): PayloadHash | undefined {
   const payload = parsePayloadHash(declared);
   if (payload.mode === "unsigned" && !service.tier.unsignedPayload) return undefined;
-  return payload.mode === "streamed" ? undefined : payload;
+  return payload;
 }
 
-/** Whether `body` is the one that was signed. */
+function signedStream(
+  payload: PayloadHash,
+  fields: readonly Field[],
+  order: HeaderOrder,
+  { claim, signature }: ParsedAuthorization,
+  signingKey: KeyObject,
+): SignedStream {
+  const chain = { signingKey, amzDate: valueAt(fields, order.date), scopeText: claim.scopeText, seedSignature: signature };
+  return { ...chain, ...parseStreamDeclaration(payload, fields) };
+}
+
+/** Whether `body` is the one that was signed, as a whole. */
 export function bodyMatches(payload: PayloadHash, body: Buffer): boolean {
   if (payload.mode === "unsigned") return true;
   if (body.length === 0) return payload.value === emptyPayloadHash;
