@@ -24,13 +24,13 @@ export interface ChunkReaderOptions extends ChunkChainOptions {
   /** Bytes of payload announced, or -1. */
   readonly decodedLength: number;
   readonly trailers: ExpectedTrailers;
-  /** `payload` is a view of what was pushed, or memory of its own that the reader does not touch again. */
+  /** `payload` is a view of what was pushed, or of memory that the reader uses again: good until this returns. */
   readonly onPayload: (payload: Buffer) => void;
 }
 
 export interface ChunkReader {
   /**
-   * The bytes may be overwritten once it returns, if `onPayload` is done with them.
+   * The bytes may be overwritten once it returns.
    *
    * Throws SigV4Error: `malformed-chunk`, `chunk-too-large`, `chunk-signature-mismatch`, `decoded-length-mismatch`. A reader
    * that threw takes nothing more.
@@ -66,7 +66,7 @@ export function createChunkReader(options: ChunkReaderOptions): ChunkReader {
   let total = 0;
   let size = 0;
   let claimed = "";
-  /** A chunk that comes in pieces. */
+  /** A chunk that comes in pieces; the memory stays for the next one. */
   let kept = nothing;
   let keptLength = 0;
   const trailers: Field[] = [];
@@ -114,12 +114,11 @@ export function createChunkReader(options: ChunkReaderOptions): ChunkReader {
     let payload: Buffer;
     if (keptLength === 0 && to - from === size) payload = bytes.subarray(from, to);
     else {
-      if (keptLength === 0) kept = Buffer.allocUnsafe(size);
+      if (kept.length < size) kept = Buffer.allocUnsafeSlow(size);
       bytes.copy(kept, keptLength, from, to);
       keptLength += to - from;
       if (keptLength < size) return to;
-      payload = kept;
-      kept = nothing;
+      payload = kept.subarray(0, size);
       keptLength = 0;
     }
     verify(payload);

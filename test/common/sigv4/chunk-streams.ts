@@ -1,5 +1,4 @@
 /** Streams of signed chunks for tests, and what a reader makes of them. */
-import { Buffer } from "node:buffer";
 import type { Field } from "../../../common/http/field.ts";
 import { createChunkReader, type ChunkReaderOptions } from "../../../common/sigv4/chunk-reader.ts";
 import type { ChunkChainOptions } from "../../../common/sigv4/chunk-signature.ts";
@@ -24,6 +23,10 @@ export function streamOf(chunks: readonly Buffer[], trailers?: readonly Field[],
   return Buffer.concat(partsOf(chunks, trailers, from));
 }
 
+export function bytesOf(stream: Buffer): Buffer[] {
+  return Array.from({ length: stream.length }, (_, index) => stream.subarray(index, index + 1));
+}
+
 export interface ReadStream {
   /** What came before the error, if there was one. */
   readonly payload: Buffer;
@@ -42,7 +45,9 @@ export function read(pieces: Iterable<Buffer>, changes: ReaderChanges = {}): Rea
     decodedLength: -1,
     trailers: "none",
     ...changes,
-    onPayload: (chunk) => received.push(Buffer.from(chunk)),
+    onPayload: (chunk) => {
+      received.push(Buffer.from(chunk));
+    },
   });
   let trailers: readonly Field[] = [];
   let error: unknown;
