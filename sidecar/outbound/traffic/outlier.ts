@@ -57,7 +57,7 @@ export function createOutlierDetector(events: OutlierEvents): OutlierDetector {
       candidate.failures++;
       if (candidate.state === "out" || candidate.state === "called") return;
       if (candidate.state === "in") {
-        if (consecutiveFailures === 0 || candidate.failures < consecutiveFailures) return;
+        if (consecutiveFailures === 0 || candidate.failures < consecutiveFailures || among.length < 2) return;
         if (!mayEjectOneMore(among, maxEjectionPercent)) {
           // It gets another row of failures before this is looked at again.
           candidate.failures = 0;
@@ -83,7 +83,6 @@ function forgiven(candidate: Candidate, base: number, now: number): number {
 }
 
 function mayEjectOneMore(among: readonly Candidate[], percent: number): boolean {
-  if (among.length < 2) return false;
   return countEjected(among) + 1 <= Math.max(1, Math.floor((among.length * percent) / 100));
 }
 
