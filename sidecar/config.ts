@@ -5,7 +5,9 @@
 import {
   address,
   addressFromString,
+  ConfigError,
   integer,
+  listenTarget,
   oneOf,
   optional,
   pattern,
@@ -15,13 +17,24 @@ import {
   withDefault,
   type Address,
   type Environment,
+  type ListenTarget,
 } from "../common/runtime/environment.ts";
 import { logLevels } from "../common/runtime/logger.ts";
+import { interceptModes } from "./intercept/original-destination.ts";
 
-function listen(name: string, standard: string) {
-  const value = addressFromString(standard);
-  if (!value) throw new TypeError(`${standard} is not an address`);
-  return withDefault(address(name), value);
+function standard(value: string): Address {
+  const read = addressFromString(value);
+  if (!read) throw new TypeError(`${value} is not an address`);
+  return read;
+}
+
+function listen(name: string, value: string) {
+  return withDefault(address(name), standard(value));
+}
+
+/** Of the listeners that calls come in by: a privileged launcher may have made their sockets (`countersign intercept run`). */
+function listenOrInherit(name: string, value: string) {
+  return withDefault<ListenTarget>(listenTarget(name), standard(value));
 }
 
 const variables = {
@@ -30,8 +43,10 @@ const variables = {
   /** PEM file of the roots that may vouch for the control plane. */
   trustBundle: text("COUNTERSIGN_TRUST_BUNDLE", "the path of the trust bundle, a PEM file"),
   joinToken: secret("COUNTERSIGN_JOIN_TOKEN", "the join token of this workload"),
-  outbound: listen("COUNTERSIGN_OUTBOUND", "127.0.0.1:15001"),
-  inbound: listen("COUNTERSIGN_INBOUND", "0.0.0.0:15006"),
+  outbound: listenOrInherit("COUNTERSIGN_OUTBOUND", "127.0.0.1:15001"),
+  inbound: listenOrInherit("COUNTERSIGN_INBOUND", "0.0.0.0:15006"),
+  /** How connections come to outbound and inbound without the application's knowledge; see sidecar/intercept. */
+  intercept: withDefault(oneOf("COUNTERSIGN_INTERCEPT", interceptModes), "off"),
   /** As peers reach the inbound listener; by default as it is bound. */
   advertise: optional(address("COUNTERSIGN_ADVERTISE")),
   admin: listen("COUNTERSIGN_ADMIN", "127.0.0.1:15000"),
@@ -50,10 +65,15 @@ export type SidecarConfig = ReturnType<typeof readSidecarConfig>;
 /** Throws one ConfigError with every problem. */
 export function readSidecarConfig(environment: Environment) {
   const config = readEnvironment(environment, variables);
+  if (config.intercept === "tproxy" && !("fd" in config.inbound)) {
+    throw new ConfigError([
+      "COUNTERSIGN_INBOUND: expected fd:<number> of a transparent socket, because COUNTERSIGN_INTERCEPT is tproxy: start the sidecar by countersign intercept run",
+    ]);
+  }
   return { ...config, advertise: config.advertise ?? defaultAdvertise(config.inbound) };
 }
 
-/** A wildcard address is nothing that a peer could connect to. */
-function defaultAdvertise(inbound: Address): Address | undefined {
-  return inbound.host === "0.0.0.0" || inbound.host === "::" ? undefined : { host: inbound.host, port: 0 };
+/** A wildcard address is nothing that a peer could connect to, and a socket handed down is mostly bound to one. */
+function defaultAdvertise(inbound: ListenTarget): Address | undefined {
+  return "fd" in inbound || inbound.host === "0.0.0.0" || inbound.host === "::" ? undefined : { host: inbound.host, port: 0 };
 }

@@ -103,6 +103,18 @@ export function address(name: string): Variable<Address> {
   return variable(name, "host:port", addressFromString);
 }
 
+/** Where to listen: an address, or a socket that whoever started this process has bound already and handed down. */
+export type ListenTarget = Address | { readonly fd: number };
+
+/** Reads `host:port`, or `fd:<n>` for a socket that is handed down; 0 to 2 are the standard streams. */
+export function listenTarget(name: string): Variable<ListenTarget> {
+  return variable(name, "host:port, or fd:<number> of a socket handed down", (value) => {
+    const number = /^fd:(\d{1,4})$/.exec(value)?.[1];
+    if (number === undefined) return addressFromString(value);
+    return Number(number) > 2 ? { fd: Number(number) } : undefined;
+  });
+}
+
 /**
  * Reads every variable of `variables` from `environment`. Throws one ConfigError that names each variable that is
  * missing or malformed, and each `COUNTERSIGN_*` variable that is not among them.

@@ -1,6 +1,6 @@
 /** Binding of ports and sockets, with errors that a person can act upon. */
 import type { AddressInfo, ListenOptions, Server } from "node:net";
-import { addressToString, type Address } from "./environment.ts";
+import { addressToString, type Address, type ListenTarget } from "./environment.ts";
 
 export class ListenError extends Error {
   override readonly name = "ListenError";
@@ -12,15 +12,19 @@ export class ListenError extends Error {
   }
 }
 
-/** Listens there and returns the address bound, its port chosen by the kernel where `address.port` is 0. Throws ListenError. */
-export async function listen(server: Server, address: Address, what?: string): Promise<Address> {
-  const where = addressToString(address);
-  await listenOn(server, { host: address.host, port: address.port }, what === undefined ? where : `${what} address ${where}`);
+/** Listens there and returns the address bound, its port chosen by the kernel where `target.port` is 0. Throws ListenError. */
+export async function listen(server: Server, target: ListenTarget, what?: string): Promise<Address> {
+  if ("fd" in target) {
+    await listenOn(server, { fd: target.fd }, `${what === undefined ? "" : `${what} `}socket fd:${target.fd}`);
+    return boundAddress(server);
+  }
+  const where = addressToString(target);
+  await listenOn(server, { host: target.host, port: target.port }, what === undefined ? where : `${what} address ${where}`);
   return boundAddress(server);
 }
 
 /** `what` names the place in errors. Throws ListenError. */
-export async function listenOn(server: Server, options: ListenOptions, what: string): Promise<void> {
+export async function listenOn(server: Server, options: ListenOptions | { readonly fd: number }, what: string): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once("listening", resolve);
   server.once("error", reject);

@@ -6,6 +6,7 @@ import {
   addressToString,
   flag,
   integer,
+  listenTarget,
   oneOf,
   optional,
   pattern,
@@ -87,4 +88,11 @@ test.each(["localhost:80", "10.0.0.1:0", "[fe80::1]:65535"])("%j is read and wri
   const read = addressFromString(value);
   expect(read).toBeDefined();
   expect(read && addressToString(read)).toBe(value);
+});
+
+test("a listener's socket is bound here, or handed down", () => {
+  const read = (value: string) => readEnvironment({ COUNTERSIGN_INBOUND: value }, { inbound: listenTarget("COUNTERSIGN_INBOUND") }).inbound;
+  expect(read("[::]:15006")).toEqual({ host: "::", port: 15006 });
+  expect(read("fd:3")).toEqual({ fd: 3 });
+  for (const bad of ["fd:", "fd:2", "fd:-3", "fd:3x", "fd:99999", "3"]) expect(() => read(bad)).toThrow(ConfigError);
 });
