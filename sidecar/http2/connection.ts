@@ -9,20 +9,20 @@
  * Hot path: functions over one record (state.ts); nothing is allocated for a request but its stream, its head and its fields.
  */
 import type { Field } from "../../common/http/field.ts";
-import { consumed, releaseHeld, openConnectionWindow } from "./credit.ts";
+import { consumed, openConnectionWindow, releaseHeld, stopReceiving } from "./credit.ts";
 import { Http2ErrorCode } from "./error.ts";
 import { loseAll, resetStream } from "./endings.ts";
 import { clientPreface, DEFAULT_WINDOW } from "./frames.ts";
 import { defaultLimits } from "./limits.ts";
 import { take } from "./output.ts";
 import { goaway, ping } from "./receive-control.ts";
-import { pumpSafely, receive } from "./receive.ts";
-import { sendData, sendTrailers } from "./send-data.ts";
+import { pumpSafely, receive, unfinished } from "./receive.ts";
+import { resetStalled, sendData, sendTrailers } from "./send-data.ts";
 import { canRequest, request, respond, type Http2RequestHead } from "./send-head.ts";
 import { settingsFrame } from "./settings.ts";
 import { createState, type Http2Options, type Http2State } from "./state.ts";
 import { allStreams } from "./stream-table.ts";
-import { isClosed, type Http2Stream } from "./stream.ts";
+import { isClosed, isEndQueued, type Http2Stream } from "./stream.ts";
 
 export type { Http2Limits } from "./limits.ts";
 export type { Http2RequestHead } from "./send-head.ts";
@@ -46,8 +46,9 @@ export interface Http2Connection {
   /** Ends our side with trailers, behind what is queued. Not in a tunnel (RFC 9113 section 8.5): throws Http2Error PROTOCOL_ERROR. */
   sendTrailers(stream: Http2Stream, fields: readonly Field[]): void;
   /**
-   * Ends a stream at once; its `onReset` is called before this returns. A server that has answered before the request ended
-   * resets with NO_ERROR (RFC 9113 section 8.1). A stream that is over is only relieved of the bytes it still holds.
+   * Ends a stream at once; its `onReset` is called before this returns. A stream that is over is only relieved of the bytes it
+   * still holds. A server that has answered before the request ended resets with NO_ERROR (RFC 9113 section 8.1): while the end of
+   * the answer is queued, that waits behind it, and nothing more of the request is handed on.
    */
   reset(stream: Http2Stream, code: Http2ErrorCode): void;
   /** The owner has taken `bytes` of what `onData` gave: the peer may send as many again. Due for every byte unless the stream is reset. */
@@ -66,6 +67,13 @@ export interface Http2Connection {
   peerAllowsExtendedConnect(): boolean;
   /** Calls `visit` with every stream that is not closed, in no particular order. It may end any of them; one that another visit ended is left out. */
   forEachStream(visit: (stream: Http2Stream) => void): void;
+  /**
+   * What the peer has begun and not finished: its preface, its first SETTINGS, a frame other than DATA, a field block. 0 for
+   * nothing; the number of earlier on for the same thing still. Who drips one in is found by it (transport.ts).
+   */
+  unfinished(): number;
+  /** Resets (CANCEL) the streams of which nothing could be sent since the last call though something is queued: readers that stand still. Returns how many. */
+  resetStalled(): number;
   /** Streams that are not closed. */
   streamCount(): number;
   /** Either side has sent GOAWAY. */
@@ -90,6 +98,7 @@ export function createHttp2Connection(options: Http2Options): Http2Connection {
     sendTrailers: (stream, fields) => sendTrailers(state, stream, fields),
     reset: (stream, code) => {
       if (isClosed(stream)) releaseHeld(state, stream);
+      else if (code === Http2ErrorCode.NO_ERROR && isEndQueued(stream)) stopReceiving(state, stream);
       else resetStream(state, stream, code);
     },
     consumed: (stream, bytes) => consumed(state, stream, bytes),
@@ -109,6 +118,8 @@ export function createHttp2Connection(options: Http2Options): Http2Connection {
     forEachStream: (visit) => {
       for (const stream of allStreams(state.streams)) if (!isClosed(stream)) visit(stream);
     },
+    unfinished: () => unfinished(state),
+    resetStalled: () => resetStalled(state),
     streamCount: () => state.streams.size,
     isDraining: () => state.draining,
     isDrained: () => state.draining && !state.drainPending && state.streams.size === 0,

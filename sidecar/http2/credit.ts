@@ -50,3 +50,9 @@ export function releaseHeld(state: Http2State, stream: Http2Stream): void {
   if (stream.held > 0) creditConnection(state, stream.held);
   stream.held = 0;
 }
+
+/** What the peer sends on this stream is not wanted any more: it is let go of as it comes. */
+export function stopReceiving(state: Http2State, stream: Http2Stream): void {
+  stream.state |= StreamState.STOPPED;
+  releaseHeld(state, stream);
+}

@@ -56,6 +56,7 @@ export function endRemote(state: Http2State, stream: Http2Stream): void {
 function closeStream(state: Http2State, stream: Http2Stream): void {
   removeStream(state.streams, stream);
   rememberEnded(state, stream.id, Ending.ENDED);
+  state.output.ended++;
   forgive(state.resets, 1);
 }
 
@@ -76,6 +77,7 @@ export function loseStream(state: Http2State, stream: Http2Stream, code: Http2Er
   if ((stream.state & StreamState.READY) !== 0) state.ready.splice(state.ready.indexOf(stream), 1);
   removeStream(state.streams, stream);
   if (byPeer) rememberEnded(state, stream.id, Ending.RESET_BY_PEER);
+  if (!byPeer || (stream.state & StreamState.HEAD_SENT) !== 0) state.output.ended++;
   releaseHeld(state, stream);
   state.handler.onReset(stream, code, byPeer);
 }

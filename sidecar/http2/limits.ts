@@ -9,7 +9,7 @@ export interface Http2Limits {
   readonly headerBlockSize: number;
   /** Most CONTINUATION frames of one field block. */
   readonly continuations: number;
-  /** SETTINGS_MAX_CONCURRENT_STREAMS. Further streams are refused. */
+  /** SETTINGS_MAX_CONCURRENT_STREAMS. Further streams are refused; one counts until its end has left the output. */
   readonly concurrentStreams: number;
   /** SETTINGS_MAX_FRAME_SIZE, bytes, 16,384 at least. */
   readonly frameSize: number;
@@ -28,13 +28,15 @@ export interface Http2Limits {
   readonly resets: number;
   /** Streams we had to reset or refuse because the peer broke a rule. */
   readonly streamErrors: number;
+  /** PINGs, and answers to PINGs that nobody sent. */
   readonly pings: number;
+  /** SETTINGS, and GOAWAYs. */
   readonly settings: number;
   /** DATA, HEADERS and CONTINUATION frames that carry nothing. */
   readonly emptyFrames: number;
   /** WINDOW_UPDATE frames beyond four for every DATA frame of ours. */
   readonly windowUpdates: number;
-  /** PRIORITY frames and frames of unknown type. */
+  /** PRIORITY frames, frames of unknown type, and heads and empty DATA on streams that we have reset or refused by GOAWAY. */
   readonly ignoredFrames: number;
 
   /** Bytes gathered for output from which bodies wait in their streams' queues. */

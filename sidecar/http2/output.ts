@@ -9,6 +9,8 @@ export interface Output {
   length: number;
   /** Bytes among them that answer the peer's frames. */
   control: number;
+  /** Streams that ended with something of theirs among them: to the peer they are still open. */
+  ended: number;
   /** Size of the last batch: what a new buffer is made for. */
   last: number;
   /** Called when there is something to take for the first time since it was taken. */
@@ -21,7 +23,7 @@ const HAND_OVER = 49_152;
 const none = Buffer.alloc(0);
 
 export function createOutput(notify: () => void): Output {
-  return { buffer: none, length: 0, control: 0, last: 0, notify };
+  return { buffer: none, length: 0, control: 0, ended: 0, last: 0, notify };
 }
 
 /** Makes room for `size` more bytes behind `output.length`. */
@@ -42,6 +44,7 @@ export function take(output: Output): Buffer | undefined {
   if (length === 0) return undefined;
   output.length = 0;
   output.control = 0;
+  output.ended = 0;
   output.last = length;
   const buffer = output.buffer;
   if (length >= HAND_OVER) {

@@ -30,7 +30,7 @@ export function receiveSettings(state: Http2State, bytes: Buffer, start: number,
     acknowledgeSettings(state);
     return;
   }
-  if (exceeds(state.settings, state.now, state.limits.period)) throw new Http2Error("ENHANCE_YOUR_CALM", "too many SETTINGS");
+  countSettings(state);
   const { peer, output, encoder } = state;
   if (!state.settingsReceived) peer.maxConcurrentStreams = Infinity;
   state.settingsReceived = true;
@@ -46,6 +46,10 @@ export function receiveSettings(state: Http2State, bytes: Buffer, start: number,
   state.handler.onSettings();
 }
 
+function countSettings(state: Http2State): void {
+  if (exceeds(state.settings, state.now, state.limits.period)) throw new Http2Error("ENHANCE_YOUR_CALM", "too many SETTINGS or GOAWAYs");
+}
+
 /** RFC 9113 section 6.9.2: a new initial window moves those of the open streams, below zero even. */
 function moveSendWindows(state: Http2State, by: number): void {
   for (const stream of allStreams(state.streams)) {
@@ -58,7 +62,10 @@ function moveSendWindows(state: Http2State, by: number): void {
 
 /** Our SETTINGS hold from here on; until then the RFC's initial values had to be let through where they are larger. */
 function acknowledgeSettings(state: Http2State): void {
-  if (state.settingsAcknowledged) return;
+  if (state.settingsAcknowledged) {
+    countSettings(state);
+    return;
+  }
   state.settingsAcknowledged = true;
   const { limits } = state;
   state.decoder.setTableLimit(limits.headerTableSize);
@@ -71,13 +78,24 @@ export function receivePing(state: Http2State, bytes: Buffer, start: number, len
   expectConnection(id, "PING");
   expectLength(length, PING_BYTES, "PING");
   if ((flags & FrameFlag.ACK) !== 0) {
-    if (state.drainPending && drainPing.compare(bytes, start, start + PING_BYTES) === 0) finishDrain(state);
-    else state.handler.onPong();
+    receivePong(state, bytes, start);
     return;
   }
-  if (exceeds(state.pings, state.now, state.limits.period)) throw new Http2Error("ENHANCE_YOUR_CALM", "too many PINGs");
+  countPing(state);
   writePing(state, FrameFlag.ACK, bytes, start);
   countControl(state, FRAME_HEADER + PING_BYTES);
+}
+
+function countPing(state: Http2State): void {
+  if (exceeds(state.pings, state.now, state.limits.period)) throw new Http2Error("ENHANCE_YOUR_CALM", "too many PINGs");
+}
+
+function receivePong(state: Http2State, bytes: Buffer, start: number): void {
+  if (state.drainPending && drainPing.compare(bytes, start, start + PING_BYTES) === 0) finishDrain(state);
+  else if (state.pingsUnanswered > 0) {
+    state.pingsUnanswered--;
+    state.handler.onPong();
+  } else countPing(state);
 }
 
 function writePing(state: Http2State, flags: number, payload: Buffer, start: number): void {
@@ -90,7 +108,9 @@ function writePing(state: Http2State, flags: number, payload: Buffer, start: num
 
 /** Asks the peer for a sign of life. */
 export function ping(state: Http2State): void {
-  if (!state.dead) writePing(state, 0, ownPing, 0);
+  if (state.dead) return;
+  state.pingsUnanswered++;
+  writePing(state, 0, ownPing, 0);
 }
 
 /**
@@ -124,6 +144,7 @@ export function receiveGoaway(state: Http2State, bytes: Buffer, start: number, l
   if (length < 8) throw new Http2Error("FRAME_SIZE_ERROR", "a GOAWAY frame is too short");
   const last = readUint31(bytes, start);
   if (last > state.goawayReceived) throw new Http2Error("PROTOCOL_ERROR", "GOAWAY names a later stream than before");
+  countSettings(state);
   state.goawayReceived = last;
   state.draining = true;
   if (!state.server) {

@@ -7,6 +7,7 @@ import { Http2Error, Http2ErrorCode } from "./error.ts";
 import { endingOf, endRemote, isIdle, refuseId, streamError } from "./endings.ts";
 import { FrameFlag } from "./frames.ts";
 import { exceeds } from "./limits.ts";
+import { receiveIgnored } from "./receive-control.ts";
 import { Ending, type Http2State } from "./state.ts";
 import { findStream } from "./stream-table.ts";
 import { StreamState, type Http2Stream } from "./stream.ts";
@@ -24,6 +25,7 @@ export function beginData(state: Http2State, bytes: Buffer, start: number, lengt
     size = length - 1 - padding;
     if (size < 0) throw new Http2Error("PROTOCOL_ERROR", "a frame is padded beyond its length");
   }
+  if (size === 0) countEmpty(state, flags);
   state.receiveWindow -= length;
   if (state.receiveWindow < 0) throw new Http2Error("FLOW_CONTROL_ERROR", "DATA exceeds the window of the connection");
   const stream = accept(state, id, length, size, (flags & FrameFlag.END_STREAM) !== 0);
@@ -36,20 +38,27 @@ export function beginData(state: Http2State, bytes: Buffer, start: number, lengt
     return;
   }
   stream.receiveWindow -= length;
-  stream.held += size;
   if (stream.toReceive >= 0) stream.toReceive -= size;
-  if (length > size) {
+  if ((stream.state & StreamState.STOPPED) !== 0) creditConnection(state, length);
+  else stream.held += size;
+  if (length > size && (stream.state & StreamState.STOPPED) === 0) {
     creditConnection(state, length - size);
     creditStream(state, stream, length - size);
   }
   if (size === 0) deliver(state, stream, nothing);
 }
 
+/** A frame that carries nothing and ends nothing, on whatever stream: nothing else limits how many there are. */
+function countEmpty(state: Http2State, flags: number): void {
+  if ((flags & FrameFlag.END_STREAM) === 0 && exceeds(state.emptyFrames, state.now, state.limits.period))
+    throw new Http2Error("ENHANCE_YOUR_CALM", "too many empty frames");
+}
+
 /** The stream that takes a DATA frame; undefined where the frame is to be ignored, its stream having been reset perhaps now. */
 function accept(state: Http2State, id: number, length: number, size: number, ends: boolean): Http2Stream | undefined {
   const stream = findStream(state.streams, id);
   if (stream === undefined) {
-    acceptNowhere(state, id);
+    acceptNowhere(state, id, length);
     return undefined;
   }
   let code: Http2ErrorCode = Http2ErrorCode.PROTOCOL_ERROR;
@@ -59,9 +68,6 @@ function accept(state: Http2State, id: number, length: number, size: number, end
     (stream.state & StreamState.HEAD_RECEIVED) !== 0 &&
     (stream.toReceive < 0 || (ends ? size === stream.toReceive : size <= stream.toReceive))
   ) {
-    if (size === 0 && !ends && exceeds(state.emptyFrames, state.now, state.limits.period)) {
-      throw new Http2Error("ENHANCE_YOUR_CALM", "too many empty frames");
-    }
     return stream;
   }
   streamError(state, stream, code);
@@ -69,11 +75,14 @@ function accept(state: Http2State, id: number, length: number, size: number, end
 }
 
 /** DATA on a stream that is not open. */
-function acceptNowhere(state: Http2State, id: number): void {
+function acceptNowhere(state: Http2State, id: number, length: number): void {
   if (isIdle(state, id)) throw new Http2Error("PROTOCOL_ERROR", "DATA on an idle stream");
   const ending = endingOf(state, id);
   // What was under way when we reset the stream is no error.
-  if (ending === Ending.RESET_BY_US || id > state.goawaySent) return;
+  if (ending === Ending.RESET_BY_US || id > state.goawaySent) {
+    if (length === 0) receiveIgnored(state);
+    return;
+  }
   if (ending === Ending.ENDED) throw new Http2Error("STREAM_CLOSED", "DATA on a stream that has ended");
   refuseId(state, id, Http2ErrorCode.STREAM_CLOSED);
 }
@@ -100,5 +109,6 @@ export function continueData(state: Http2State, chunk: Buffer, position: number)
 function deliver(state: Http2State, stream: Http2Stream, chunk: Buffer): void {
   const ends = state.dataEnds && state.dataLeft === 0;
   if (ends) endRemote(state, stream);
+  if ((stream.state & StreamState.STOPPED) !== 0) return;
   if (ends || chunk.length > 0) state.handler.onData(stream, chunk, ends);
 }

@@ -7,6 +7,7 @@ import { endingOf, endRemote, isIdle, refuseId, rememberReset, streamError, writ
 import { FrameFlag, readUint31 } from "./frames.ts";
 import { Pseudo, type FieldBlock } from "./hpack/field-block.ts";
 import { exceeds } from "./limits.ts";
+import { receiveIgnored } from "./receive-control.ts";
 import { requestFlaw, requestHead, responseFlaw, responseHead, trailersFlaw } from "./messages.ts";
 import { writeFieldBlock } from "./send-head.ts";
 import { Ending, type Http2State } from "./state.ts";
@@ -84,7 +85,10 @@ function receiveBlock(state: Http2State, bytes: Buffer, start: number, end: numb
 function receiveNowhere(state: Http2State, id: number): void {
   if (isIdle(state, id)) throw new Http2Error("PROTOCOL_ERROR", "HEADERS opens a stream that the peer may not open");
   const ending = endingOf(state, id);
-  if (ending === Ending.RESET_BY_US || id > state.goawaySent) return;
+  if (ending === Ending.RESET_BY_US || id > state.goawaySent) {
+    receiveIgnored(state);
+    return;
+  }
   if (ending === Ending.ENDED) throw new Http2Error("STREAM_CLOSED", "HEADERS on a stream that has ended");
   if (ending === Ending.UNKNOWN) throw new Http2Error("PROTOCOL_ERROR", "HEADERS on a stream whose time is over");
   refuseId(state, id, Http2ErrorCode.STREAM_CLOSED);
@@ -93,8 +97,12 @@ function receiveNowhere(state: Http2State, id: number): void {
 function receiveRequest(state: Http2State, id: number, block: FieldBlock, endStream: boolean): void {
   state.lastPeerStreamId = id;
   // Over the id our GOAWAY named: the peer knows that it is ignored.
-  if (id > state.goawaySent) return;
-  if (state.streams.size >= state.limits.concurrentStreams) {
+  if (id > state.goawaySent) {
+    receiveIgnored(state);
+    return;
+  }
+  // A stream whose end is still in the output is open as far as the peer can know: one that asks and does not read ends here.
+  if (state.streams.size + state.output.ended >= state.limits.concurrentStreams) {
     refuseId(state, id, Http2ErrorCode.REFUSED_STREAM);
     return;
   }
@@ -120,12 +128,9 @@ function receiveRequest(state: Http2State, id: number, block: FieldBlock, endStr
 /** Answers 431 in the owner's place (RFC 6585 section 5). */
 function refuseHead(state: Http2State, id: number, endStream: boolean): void {
   writeFieldBlock(state, id, state.encoder.prepare([]), FrameFlag.END_STREAM, HEADER_FIELDS_TOO_LARGE, undefined);
-  if (endStream) {
-    rememberReset(state, id);
-    return;
-  }
-  writeReset(state, id, Http2ErrorCode.NO_ERROR);
+  if (!endStream) writeReset(state, id, Http2ErrorCode.NO_ERROR);
   rememberReset(state, id);
+  state.output.ended++;
 }
 
 function receiveResponse(state: Http2State, stream: Http2Stream, block: FieldBlock, endStream: boolean): void {
@@ -154,5 +159,5 @@ function receiveTrailers(state: Http2State, stream: Http2Stream, block: FieldBlo
     return;
   }
   endRemote(state, stream);
-  state.handler.onTrailers(stream, block.fields);
+  if ((stream.state & StreamState.STOPPED) === 0) state.handler.onTrailers(stream, block.fields);
 }

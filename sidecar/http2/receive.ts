@@ -40,6 +40,12 @@ export function pumpSafely(state: Http2State): void {
   }
 }
 
+/** See `Http2Connection.unfinished`. */
+export function unfinished(state: Http2State): number {
+  const underWay = state.pendingLength > 0 || state.blockStreamId !== 0 || state.prefaceLeft > 0 || !state.settingsReceived;
+  return underWay && !state.dead ? state.finished + 1 : 0;
+}
+
 function failWith(state: Http2State, error: unknown): void {
   fail(state, error instanceof Http2Error ? error : new Http2Error("INTERNAL_ERROR", "the handler failed", { cause: error }));
 }
@@ -130,6 +136,8 @@ function receiveFrame(state: Http2State, bytes: Buffer, position: number): void 
   if (state.blockStreamId !== 0 && (type !== FrameType.CONTINUATION || id !== state.blockStreamId)) {
     throw new Http2Error("PROTOCOL_ERROR", "a field block is interrupted");
   }
+  // Those of a field block are parts of one thing.
+  if (state.blockStreamId === 0) state.finished++;
   switch (type) {
     case FrameType.DATA:
       beginData(state, bytes, start, length, flags, id);

@@ -12,7 +12,8 @@ import { forgive } from "./limits.ts";
 import { reserve } from "./output.ts";
 import { writeFieldBlock } from "./send-head.ts";
 import type { Http2State } from "./state.ts";
-import { emptyQueue, StreamState, type Http2Stream } from "./stream.ts";
+import { allStreams } from "./stream-table.ts";
+import { emptyQueue, isClosed, StreamState, type Http2Stream } from "./stream.ts";
 
 /** What one stream may send before the next one's turn. */
 const TURN = 16_384;
@@ -95,6 +96,7 @@ export function pump(state: Http2State): void {
 }
 
 function sendTurn(state: Http2State, stream: Http2Stream): void {
+  stream.state &= ~StreamState.STALLED;
   let turn = Math.min(TURN, state.peer.maxFrameSize, stream.sendWindow, state.sendWindow);
   while (turn > 0 && stream.queue.length > 0) {
     const chunk = stream.queue[0]!;
@@ -111,6 +113,20 @@ function sendTurn(state: Http2State, stream: Http2Stream): void {
   }
 }
 
+/** Resets streams whose queue has not moved since the last call; returns how many. */
+export function resetStalled(state: Http2State): number {
+  let count = 0;
+  for (const stream of allStreams(state.streams)) {
+    if (stream.queue.length === 0 || isClosed(stream)) continue;
+    if ((stream.state & StreamState.STALLED) === 0) stream.state |= StreamState.STALLED;
+    else {
+      resetStream(state, stream, Http2ErrorCode.CANCEL);
+      count++;
+    }
+  }
+  return count;
+}
+
 function finishQueue(state: Http2State, stream: Http2Stream): void {
   if ((stream.state & StreamState.END_QUEUED) !== 0) {
     const trailers = stream.trailers;
@@ -120,6 +136,7 @@ function finishQueue(state: Http2State, stream: Http2Stream): void {
     }
     stream.state &= ~StreamState.WAITING;
     endLocal(state, stream);
+    if ((stream.state & StreamState.STOPPED) !== 0 && !isClosed(stream)) resetStream(state, stream, Http2ErrorCode.NO_ERROR);
   } else if ((stream.state & StreamState.WAITING) !== 0) {
     stream.state &= ~StreamState.WAITING;
     state.handler.onWritable(stream);

@@ -81,6 +81,8 @@ export interface Http2State {
   prefaceLeft: number;
   settingsReceived: boolean;
   settingsAcknowledged: boolean;
+  /** Frames received, a field block counted once. */
+  finished: number;
   /** Bytes of an unfinished frame (not DATA), `pendingLength` of them. */
   pending: Buffer;
   pendingLength: number;
@@ -102,6 +104,7 @@ export interface Http2State {
   /** A drain has been announced and waits for the acknowledgement of its PING before it says which stream was the last. */
   drainPending: boolean;
   draining: boolean;
+  pingsUnanswered: number;
   /** After a fatal error, or when the transport has gone. */
   dead: boolean;
 
@@ -160,6 +163,7 @@ export function createState(options: Http2Options, limits: Http2Limits): Http2St
     prefaceLeft: server ? PREFACE_BYTES : 0,
     settingsReceived: false,
     settingsAcknowledged: false,
+    finished: 0,
     pending: nothing,
     pendingLength: 0,
     dataStream: undefined,
@@ -175,6 +179,7 @@ export function createState(options: Http2Options, limits: Http2Limits): Http2St
     goawayReceived: LARGEST_STREAM_ID,
     drainPending: false,
     draining: false,
+    pingsUnanswered: 0,
     dead: false,
     resets: createMeter(limits.resets, time),
     streamErrors: createMeter(limits.streamErrors, time),

@@ -25,6 +25,10 @@ export const StreamState = {
   CONNECT: 512,
   /** CONNECT was answered 2xx: nothing but DATA from here on (RFC 9113 section 8.5). */
   TUNNEL: 1024,
+  /** The owner wants nothing more of what the peer sends: RST_STREAM with NO_ERROR follows our END_STREAM. */
+  STOPPED: 2048,
+  /** Something is queued of which nothing has left since `resetStalled` last looked. */
+  STALLED: 4096,
 } as const;
 
 export interface Http2Stream {
@@ -75,6 +79,11 @@ export function createStream(id: number, state: number, sendWindow: number, rece
     queueOffset: 0,
     trailers: undefined,
   };
+}
+
+/** Our end of it waits behind what is queued. */
+export function isEndQueued(stream: Http2Stream): boolean {
+  return (stream.state & (StreamState.END_QUEUED | StreamState.LOCAL_ENDED)) === StreamState.END_QUEUED;
 }
 
 /** Both sides ended it, or one reset it. */

@@ -4,9 +4,10 @@ import { Duplex } from "node:stream";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { afterEach, describe, expect, it } from "vitest";
 import { createHttp2Connection, type Http2Handler, type Http2Limits } from "../../../sidecar/http2/connection.ts";
-import { attachHttp2, type Http2Transport, type Http2TransportOptions, type Schedule } from "../../../sidecar/http2/transport.ts";
+import type { Schedule } from "../../../sidecar/progress-watch.ts";
+import { attachHttp2, type Http2Transport, type Http2TransportOptions } from "../../../sidecar/http2/transport.ts";
 import { clientPreface, FrameFlag, FrameType } from "../../../sidecar/http2/frames.ts";
-import { block, framesOf, get, headers, ping, record, settings, settingsAck, type Recorder } from "./wire.ts";
+import { block, framesOf, get, headers, ping, record, settings, settingsAck, windowUpdate, type Recorder } from "./wire.ts";
 
 const now = (): number => performance.now();
 const head = { method: "GET", scheme: "https", authority: "a", path: "/" };
@@ -251,6 +252,110 @@ describe("keepalive", () => {
     }
     await nextTurn();
     expect(framesOf(Buffer.concat(sent).subarray(24)).filter(({ type }) => type === FrameType.PING)).toEqual([]);
+  });
+});
+
+describe("a peer that dawdles", () => {
+  const serve = async (
+    options: Http2TransportOptions = {},
+  ): Promise<{ time: ReturnType<typeof manualTime>; server: Side; far: Socket; read: Buffer[] }> => {
+    const [near, far] = await socketPair();
+    const time = manualTime();
+    const server = attach(
+      "server",
+      near,
+      {},
+      { schedule: time.schedule, keepaliveInterval: 0, stallTimeout: 0, frameTimeout: 1000, ...options },
+    );
+    const read: Buffer[] = [];
+    far.on("data", (chunk: Buffer) => read.push(chunk));
+    return { time, server, far, read };
+  };
+  const heard = async (server: Side, count: number): Promise<void> => {
+    while (server.events.length < count) await nextTurn();
+  };
+
+  it.each<[what: string, bytes: Buffer, mark: number]>([
+    ["its preface", clientPreface.subarray(0, 20), 1],
+    ["its first SETTINGS", Buffer.concat([clientPreface, settings([4, 5]).subarray(0, 12)]), 1],
+    ["a frame", Buffer.concat([clientPreface, settings(), ping().subarray(0, 16)]), 2],
+    ["a field block", Buffer.concat([clientPreface, settings(), headers(1, block(...get).subarray(0, 20), 0)]), 3],
+  ])("over %s is sent away", async (_, bytes, mark) => {
+    const { time, server, far, read } = await serve();
+    // Dripped in, so that it is never silent.
+    for (const byte of bytes) far.write(Buffer.from([byte]));
+    while (server.transport.connection.unfinished() !== mark) await nextTurn();
+    // The watch may have begun with what came before.
+    time.pass(1000);
+    time.pass(1000);
+    expect((await server.closed)?.message).toBe("a frame takes longer than 1000 ms");
+    expect(framesOf(Buffer.concat(read)).at(-1)).toMatchObject({ type: FrameType.GOAWAY });
+    expect(time.pending()).toBe(0);
+  });
+
+  it("is let through while it finishes what it begins", async () => {
+    const { time, server, far } = await serve();
+    far.write(Buffer.concat([clientPreface, settings(), ping().subarray(0, 10)]));
+    await heard(server, 1);
+    for (let round = 1; round <= 5; round++) {
+      const unanswered = server.transport.connection.unfinished();
+      far.write(Buffer.concat([ping().subarray(10), ping().subarray(0, 10)]));
+      while (server.transport.connection.unfinished() === unanswered) await nextTurn();
+      time.pass(1000);
+    }
+    far.write(Buffer.concat([ping().subarray(10), headers(1, block(...get))]));
+    await heard(server, 2);
+    time.pass(5000);
+    expect(server.transport.connection.isClosed()).toBe(false);
+    expect(time.pending()).toBe(0);
+  });
+
+  it("over reading its socket is given up, and its streams with it", async () => {
+    const time = manualTime();
+    const { socket, take, writes } = openEnded(1);
+    const server = attach(
+      "server",
+      socket,
+      {},
+      { schedule: time.schedule, keepaliveInterval: 0, stallTimeout: 0, frameTimeout: 0, writeTimeout: 500 },
+    );
+    await nextTurn();
+    socket.push(Buffer.concat([clientPreface, settings(), headers(1, block(...get))]));
+    await heard(server, 2);
+    // The first batch is taken in time, the second never.
+    while (writes.length < 1) await nextTurn();
+    take();
+    socket.push(ping());
+    while (writes.length < 2 || !socket.writableNeedDrain) await nextTurn();
+    time.pass(500);
+    expect(server.transport.connection.isClosed()).toBe(false);
+    time.pass(500);
+    expect((await server.closed)?.message).toBe("the peer has read nothing for 500 ms");
+    expect(server.events.at(-1)).toEqual({ event: "reset", id: 1, code: "INTERNAL_ERROR", byPeer: true });
+    expect(time.pending()).toBe(0);
+  });
+
+  it("over its windows loses the streams that wait for them, and no others", async () => {
+    const { time, server, far } = await serve({ stallTimeout: 2000 });
+    far.write(
+      Buffer.concat([clientPreface, settings([4, 10]), headers(1, block(...get)), headers(3, block(...get)), headers(5, block(...get))]),
+    );
+    await heard(server, 4);
+    const { connection } = server.transport;
+    for (const stream of server.streams.values()) connection.respond(stream, 200, [], false);
+    for (const id of [1, 3]) expect(connection.sendData(server.streams.get(id)!, Buffer.alloc(100), true)).toBe(false);
+    time.pass(2000);
+    far.write(windowUpdate(3, 10));
+    await heard(server, 4);
+    while (server.streams.get(3)!.sendWindow !== 0 || server.streams.get(3)!.queueOffset < 10) await nextTurn();
+    time.pass(2000);
+    expect(server.events.slice(4)).toEqual([{ event: "reset", id: 1, code: "CANCEL", byPeer: false }]);
+    time.pass(4000);
+    expect(server.events.slice(5)).toEqual([{ event: "reset", id: 3, code: "CANCEL", byPeer: false }]);
+    expect(connection.streamCount()).toBe(1);
+    server.transport.destroy();
+    await server.closed;
+    expect(time.pending()).toBe(0);
   });
 });
 

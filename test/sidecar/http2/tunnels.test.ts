@@ -13,7 +13,7 @@ interface Pair {
   readonly client: Conversation;
   readonly server: Conversation;
   /** Carries output to and fro until there is none. */
-  settle(): void;
+  readonly settle: () => void;
 }
 
 function pair(limits: Parameters<typeof openServer>[0] = {}): Pair {

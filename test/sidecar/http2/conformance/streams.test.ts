@@ -201,6 +201,7 @@ describe("concurrency (5.1.2)", () => {
     server.send(headers(1, block(...get)));
     server.send(headers(3, indexed));
     server.connection.respond(server.streams.get(1)!, 200, [], true);
+    server.output();
     server.send(headers(5, Buffer.concat([block(...get), Buffer.from([0x80 | 62])])));
     expect(server.events.at(-1)).toMatchObject({ event: "request", id: 5, fields: ["a: b"] });
   });
