@@ -28,10 +28,12 @@ export interface Candidate<E extends Reachable = Reachable> {
   ejectedUntil: number;
   /** When it came back from its last ejection. Monotonic ms. */
   returnedAt: number;
+  /** What its last failure came of, where that took several calls with it: a lost connection is one failure, not hundreds. */
+  lastEvent: object | undefined;
 }
 
 export function createCandidate<E extends Reachable>(endpoint: E): Candidate<E> {
-  return { endpoint, state: "in", failures: 0, ejections: 0, ejectedUntil: 0, returnedAt: 0 };
+  return { endpoint, state: "in", failures: 0, ejections: 0, ejectedUntil: 0, returnedAt: 0, lastEvent: undefined };
 }
 
 /** Whether it may be called while there are others. */

@@ -16,7 +16,10 @@ export interface Timed {
 }
 
 export interface Deadlines<T extends Timed> {
-  /** `now` is monotonic ms. An entry stands in one list at a time, and only once. */
+  /**
+   * `now` is monotonic ms. An entry stands in one list at a time, and only once. One that starts at an earlier time than others
+   * did before it expires with them: late by as much.
+   */
   start(entry: T, timeoutMs: number, now: number): void;
   /** Nothing happens where it has expired or was never started. */
   stop(entry: T): void;

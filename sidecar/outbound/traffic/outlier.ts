@@ -11,7 +11,6 @@ import type { OutlierSettings } from "./settings.ts";
 
 export interface OutlierEvents {
   ejected(candidate: Candidate, milliseconds: number): void;
-  returned(candidate: Candidate): void;
   /** It would have been ejected, had not too many been out already. */
   spared(candidate: Candidate): void;
 }
@@ -49,7 +48,6 @@ export function createOutlierDetector(events: OutlierEvents): OutlierDetector {
       candidate.state = "in";
       candidate.ejectedUntil = 0;
       candidate.returnedAt = now;
-      events.returned(candidate);
     },
 
     failed(candidate, among, settings, now) {

@@ -3,7 +3,7 @@
 export interface TrafficSettings {
   /** For TCP and TLS together; ms. */
   readonly connectTimeoutMs: number;
-  /** From the head of a call to the head of its answer, retries included; ms, 0 for none. */
+  /** From the end of a request (an upload takes as long as it takes) to the head of its answer, retries included; ms, 0 for none. */
   readonly requestTimeoutMs: number;
   /** How long a call may pass without a byte in either direction once its answer has begun; ms, 0 for none. */
   readonly idleTimeoutMs: number;

@@ -18,7 +18,6 @@ beforeEach(() => {
   const nameOf = (each: Candidate) => (each as Candidate<TestEndpoint>).endpoint.name;
   detector = createOutlierDetector({
     ejected: (each, milliseconds) => told.push(`${nameOf(each)} out for ${milliseconds / second} s`),
-    returned: (each) => told.push(`${nameOf(each)} back`),
     spared: (each) => told.push(`${nameOf(each)} spared`),
   });
 });
@@ -79,7 +78,6 @@ describe("an endpoint", () => {
     detector.succeeded(one!, now);
     expect(one).toMatchObject({ state: "in", failures: 0 });
     expect(isHealthy(one!, now)).toBe(true);
-    expect(told).toEqual(["endpoint0 out for 10 s", "endpoint0 back"]);
   });
 
   test("that fails its trial is out again at once, and longer each time, up to five minutes", () => {
