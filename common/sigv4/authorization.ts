@@ -29,7 +29,7 @@ export interface ParsedAuthorization {
 const claims = createRecentCache<SignatureClaim>(2048, 2048);
 const signatureName = "Signature=";
 const signatureDigits = 64;
-const signatureText = /^[0-9a-f]{64}$/;
+export const signatureText: RegExp = /^[0-9a-f]{64}$/;
 
 /**
  * Throws SigV4Error: `missing-authorization` for another scheme, `unsupported-algorithm`, `malformed-authorization`,
@@ -69,6 +69,14 @@ function parseClaim(value: string, claimText: string): SignatureClaim {
     else throw malformed("the Authorization has a part that is unknown or repeated");
   }
   if (credential === undefined || signedHeaders === undefined) throw malformed("the Authorization lacks a part");
+  return createClaim(credential, signedHeaders);
+}
+
+/**
+ * `credential` is `accessKeyId/date/region/service/aws4_request`, `signedHeaders` names joined by semicolons. Throws
+ * SigV4Error: `malformed-authorization`, `wrong-scope`.
+ */
+export function createClaim(credential: string, signedHeaders: string): SignatureClaim {
   const signedNames = parseSignedHeaders(signedHeaders);
   const slash = credential.indexOf("/");
   const accessKeyId = credential.slice(0, Math.max(slash, 0));

@@ -61,14 +61,18 @@ function canonicalize(query: string): CanonicalQuery {
   return { text: parameters.map(([name, value]) => `${name}=${value}`).join("&"), authenticates };
 }
 
+function encodeAnew(text: string): string {
+  return uriEncode(decodeQuery(text));
+}
+
 const escapes = /%([0-9A-Fa-f]{2})?/g;
 
-function encodeAnew(text: string): string {
-  const decoded = text.replace(escapes, (_, digits: string | undefined) => {
+/** Latin1: an escape is a byte, and so is every other character. Throws SigV4Error `malformed-query`. */
+export function decodeQuery(text: string): string {
+  return text.replace(escapes, (_, digits: string | undefined) => {
     if (digits === undefined) throw new SigV4Error("malformed-query", "the query has a % without two hexadecimal digits after it");
     return String.fromCharCode(Number.parseInt(digits, 16));
   });
-  return uriEncode(decoded);
 }
 
 /** By code unit, which for encoded text is by byte. */

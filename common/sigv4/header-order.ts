@@ -18,7 +18,7 @@ export interface HeaderOrder {
   /** Positions in canonical order; fields of one name are neighbours, in order of arrival. */
   readonly positions: readonly number[];
   readonly hasDuplicates: boolean;
-  /** Position of the one `x-amz-date`. */
+  /** Position of the one `x-amz-date`; `absent` where the query has the signature. */
   readonly date: number;
   /** Positions of the fields that say how to judge the request, each `absent` or signed and alone. */
   readonly contentSha256: number;
@@ -82,7 +82,7 @@ export function orderForSigning(fields: readonly Field[]): HeaderOrder {
   if (node.signing === undefined) {
     const names = new Set(["host"]);
     for (const field of fields) if ((field.kinds & neverSigned) === 0) names.add(field.name);
-    node.signing = arrange(fields, [...names].sort());
+    node.signing = dated(arrange(fields, [...names].sort()));
     weight += weightOf(node.signing);
   }
   return node.signing;
@@ -94,6 +94,22 @@ export function orderForSigning(fields: readonly Field[]): HeaderOrder {
  * Throws SigV4Error: `missing-signed-header`, `unsigned-amz-header`, `duplicate-header`, `missing-date`.
  */
 export function orderForVerifying(fields: readonly Field[], signedHeaders: string): HeaderOrder {
+  return dated(verifyingOrder(fields, signedHeaders));
+}
+
+/**
+ * The same for a signature in the query, which also says date and session. Throws SigV4Error `missing-signed-header`,
+ * `unsigned-amz-header`, and `duplicate-header` where fields say them again.
+ */
+export function orderForPresigned(fields: readonly Field[], signedHeaders: string): HeaderOrder {
+  const order = verifyingOrder(fields, signedHeaders);
+  if (order.date !== absent || order.securityToken !== absent) {
+    throw new SigV4Error("duplicate-header", "both query and fields say the date or the session of the signature");
+  }
+  return order;
+}
+
+function verifyingOrder(fields: readonly Field[], signedHeaders: string): HeaderOrder {
   const node = walk(fields);
   let order = node.verifying.get(signedHeaders);
   if (order === undefined) {
@@ -107,6 +123,11 @@ export function orderForVerifying(fields: readonly Field[], signedHeaders: strin
     node.verifying.set(signedHeaders, order);
     weight += weightOf(order);
   }
+  return order;
+}
+
+function dated(order: HeaderOrder): HeaderOrder {
+  if (order.date === absent) throw new SigV4Error("missing-date", "the request has no x-amz-date");
   return order;
 }
 
@@ -137,13 +158,11 @@ function arrange(fields: readonly Field[], names: readonly string[]): HeaderOrde
     return found[0] ?? absent;
   }
 
-  const date = single("x-amz-date");
-  if (date === absent) throw new SigV4Error("missing-date", "the request has no x-amz-date");
   return {
     text: names.join(";"),
     positions,
     hasDuplicates: positions.length > names.length,
-    date,
+    date: single("x-amz-date"),
     contentSha256: single("x-amz-content-sha256"),
     securityToken: single("x-amz-security-token"),
     sequence: single("x-countersign-sequence"),

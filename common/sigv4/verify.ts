@@ -18,7 +18,8 @@ import { sameSignature } from "./same-signature.ts";
 
 /**
  * `order` comes from `orderForVerifying(request.fields, authorization.claim.signedHeaders)`; a caller that needed it before
- * the key was known hands it in. Compares in constant time. Returns the order.
+ * the key was known hands it in. For a signature in the query it comes from `orderForPresigned`, `amzDate` and the query to
+ * verify from `parseQueryAuthorization`. Compares in constant time. Returns the order.
  *
  * Throws SigV4Error: `signature-mismatch`, `malformed-query`, and what orderForVerifying throws.
  */
@@ -27,9 +28,9 @@ export function verifyRequest(
   authorization: ParsedAuthorization,
   key: KeyObject,
   order: HeaderOrder = orderForVerifying(request.fields, authorization.claim.signedHeaders),
+  amzDate: string = fieldAt(request.host, request.fields, order.date).value,
 ): HeaderOrder {
-  const date = fieldAt(request.host, request.fields, order.date).value;
-  const expected = hmacSha256Hex(key, stringToSign(request, order, date, authorization.claim.scopeText));
+  const expected = hmacSha256Hex(key, stringToSign(request, order, amzDate, authorization.claim.scopeText));
   if (!sameSignature(expected, authorization.signature)) {
     throw new SigV4Error("signature-mismatch", "the signature is not that of this request");
   }

@@ -1,4 +1,4 @@
-import { array, assert, boolean, nat, option, property, record, stringMatching, tuple, uint8Array } from "fast-check";
+import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { createField, type Field } from "../../../common/http/field.ts";
 import { SigV4Error } from "../../../common/sigv4/error.ts";
@@ -8,19 +8,19 @@ const chunks = [Buffer.from("first chunk"), Buffer.from("second\r\n0;chunk-signa
 const whole = Buffer.concat(chunks);
 const checksum = createField("x-amz-checksum-crc32c", "sOO8/Q==");
 
-const anyTrailers = array(
-  tuple(stringMatching(/^x-[a-z0-9-]{0,20}$/), stringMatching(/^(?:[!-~]([ -~]{0,30}[!-~])?)?$/)).map(([name, value]) =>
-    createField(name, value),
-  ),
+const anyTrailers = fc.array(
+  fc
+    .tuple(fc.stringMatching(/^x-[a-z0-9-]{0,20}$/), fc.stringMatching(/^(?:[!-~]([ -~]{0,30}[!-~])?)?$/))
+    .map(([name, value]) => createField(name, value)),
   { maxLength: 5 },
 );
 
 test("whatever is signed is read, however it is cut", () => {
-  assert(
-    property(
-      array(uint8Array({ minLength: 1, maxLength: 300 }), { maxLength: 8 }),
-      option(anyTrailers, { nil: undefined }),
-      array(nat(3000), { maxLength: 20 }),
+  fc.assert(
+    fc.property(
+      fc.array(fc.uint8Array({ minLength: 1, maxLength: 300 }), { maxLength: 8 }),
+      fc.option(anyTrailers, { nil: undefined }),
+      fc.array(fc.nat(3000), { maxLength: 20 }),
       (arrays, trailers, cuts) => {
         const sent = arrays.map((array) => Buffer.from(array));
         const stream = streamOf(sent, trailers);
@@ -41,9 +41,9 @@ test("whatever is signed is read, however it is cut", () => {
 
 test("whatever is done to a stream, only what was signed in its place is handed on", () => {
   const base = streamOf(chunks, [checksum]);
-  const splice = record({ at: nat(base.length), remove: nat(20), insert: uint8Array({ maxLength: 20 }) });
-  assert(
-    property(array(splice, { minLength: 1, maxLength: 4 }), boolean(), (splices, whollyPushed) => {
+  const splice = fc.record({ at: fc.nat(base.length), remove: fc.nat(20), insert: fc.uint8Array({ maxLength: 20 }) });
+  fc.assert(
+    fc.property(fc.array(splice, { minLength: 1, maxLength: 4 }), fc.boolean(), (splices, whollyPushed) => {
       let stream = base;
       for (const { at, remove, insert } of splices) {
         stream = Buffer.concat([stream.subarray(0, at), insert, stream.subarray(at + remove)]);

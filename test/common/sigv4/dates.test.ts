@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { formatAmzDate, parseAmzDate } from "../../../common/sigv4/amz-date.ts";
-import { checkDate } from "../../../common/sigv4/check-date.ts";
+import { checkDate, checkPresignedDate } from "../../../common/sigv4/check-date.ts";
 import { checkScope, formatScope, parseScope } from "../../../common/sigv4/scope.ts";
 
 describe("x-amz-date", () => {
@@ -88,6 +88,31 @@ describe("checkDate", () => {
 
   test("a malformed date is malformed before it is anything else", () => {
     expect(() => checkDate("yesterday", scope, signed)).toThrow(expect.objectContaining({ code: "malformed-date" }));
+  });
+});
+
+describe("the date of a signature in the query", () => {
+  const scope = { date: "20150830", region: "us-east-1", service: "service" };
+  const signed = Date.UTC(2015, 7, 30, 12, 36, 0) / 1000;
+  const check = (age: number, scopeDate = scope.date) =>
+    checkPresignedDate("20150830T123600Z", { ...scope, date: scopeDate }, signed + age, 3600, 300);
+
+  test.each([0, 1, 301, 3600, -1, -300])("is good %i s later", (age) => {
+    expect(check(age)).toBe(signed);
+  });
+
+  test.each([
+    [3601, "request-expired"],
+    [Number.NaN, "request-expired"],
+    [-301, "request-in-future"],
+  ])("is not %i s later: %s", (age, code) => {
+    expect(() => check(age)).toThrow(expect.objectContaining({ name: "SigV4Error", code }));
+  });
+
+  test("is of the scope's day, whatever the day it is used on", () => {
+    const late = Date.UTC(2015, 7, 30, 23, 59, 59) / 1000;
+    expect(checkPresignedDate("20150830T235959Z", scope, late + 3600, 3600)).toBe(late);
+    expect(() => check(0, "20150831")).toThrow(expect.objectContaining({ code: "scope-date-mismatch" }));
   });
 });
 

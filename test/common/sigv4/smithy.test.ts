@@ -11,7 +11,8 @@ import { createField, type Field } from "../../../common/http/field.ts";
 import { normalizeTarget } from "../../../common/http/request-target.ts";
 import { formatAmzDate } from "../../../common/sigv4/amz-date.ts";
 import { parseAuthorization } from "../../../common/sigv4/authorization.ts";
-import { orderForSigning } from "../../../common/sigv4/header-order.ts";
+import { orderForPresigned, orderForSigning } from "../../../common/sigv4/header-order.ts";
+import { parseQueryAuthorization } from "../../../common/sigv4/query-authorization.ts";
 import { createRequestSigner } from "../../../common/sigv4/sign.ts";
 import { createSigningKey } from "../../../common/sigv4/signing-key.ts";
 import { verifyRequest } from "../../../common/sigv4/verify.ts";
@@ -130,6 +131,52 @@ test("theirs signs, ours verifies", async () => {
       verifyRequest(request, authorization, key);
       const other = { ...request, method: `${request.method}X` };
       expect(() => verifyRequest(other, authorization, key)).toThrow(expect.objectContaining({ code: "signature-mismatch" }));
+    }),
+    { numRuns: 300 },
+  );
+});
+
+test("theirs presigns, ours verifies", async () => {
+  const expiresIn = fc.integer({ min: 1, max: 604_800 });
+  await fc.assert(
+    fc.asyncProperty(call, expiresIn, fc.boolean(), async (call, expiresIn, declares) => {
+      const { sessionToken, epochSeconds, body } = call;
+      const signer = new SignatureV4({
+        credentials: sessionToken === undefined ? credentials : { ...credentials, sessionToken },
+        region,
+        service,
+        sha256: NodeSha256,
+      });
+      const declared: Record<string, string> = declares ? { "x-amz-content-sha256": "UNSIGNED-PAYLOAD" } : {};
+      const presigned = await signer.presign(theirRequest(call, declared), { signingDate: new Date(epochSeconds * 1000), expiresIn });
+      const fields = Object.entries(presigned.headers)
+        .filter(([name]) => name !== "host")
+        .map(([name, value]) => createField(name, trimField(utf8(value))));
+      // Theirs makes parameters of x-amz-* fields.
+      const parameters = Object.entries(presigned.query ?? {}).flatMap(([name, values]) =>
+        [values ?? []].flat().map((value) => `${encode(name)}=${encode(value)}`),
+      );
+      const target = normalizeTarget(`${call.path}?${parameters.join("&")}`, { allowEncodedSlashes: false });
+      const parsed = parseQueryAuthorization(target.query);
+      expect(parsed).toMatchObject({ amzDate: formatAmzDate(epochSeconds), expiresSeconds: expiresIn });
+      expect(parsed.securityToken).toBe(sessionToken ?? "");
+      expect(parsed.contentSha256).toBe(declared["x-amz-content-sha256"]);
+      const { claim } = parsed.authorization;
+      const order = orderForPresigned(fields, claim.signedHeaders);
+      const request = {
+        method: call.method,
+        path: target.path,
+        query: parsed.signedQuery,
+        host: createField("host", call.host),
+        fields,
+        payloadHash: parsed.contentSha256 ?? hash("sha256", body ?? ""),
+      };
+      const key = createSigningKey(credentials.secretAccessKey, claim.scope.date, region, service);
+      verifyRequest(request, parsed.authorization, key, order, parsed.amzDate);
+      const other = { ...request, method: `${request.method}X` };
+      expect(() => verifyRequest(other, parsed.authorization, key, order, parsed.amzDate)).toThrow(
+        expect.objectContaining({ code: "signature-mismatch" }),
+      );
     }),
     { numRuns: 300 },
   );

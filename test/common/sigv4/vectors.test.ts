@@ -1,7 +1,6 @@
 import { hash } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { findField } from "../../../common/http/field.ts";
-import { normalizeTarget } from "../../../common/http/request-target.ts";
 import { isSigned, parseAuthorization } from "../../../common/sigv4/authorization.ts";
 import { canonicalRequest, stringToSign, type SignableRequest } from "../../../common/sigv4/canonical-request.ts";
 import { orderForSigning, orderForVerifying } from "../../../common/sigv4/header-order.ts";
@@ -9,19 +8,10 @@ import { createRequestSigner } from "../../../common/sigv4/sign.ts";
 import { createSigningKey } from "../../../common/sigv4/signing-key.ts";
 import { uriEncodePath } from "../../../common/sigv4/uri-encode.ts";
 import { verifyRequest } from "../../../common/sigv4/verify.ts";
-import { readVectors, type VectorCase } from "./vectors.ts";
+import { pathAndQuery, readVectors, type VectorCase } from "./vectors.ts";
 
-const vectors = readVectors();
+const vectors = readVectors("header");
 if (vectors.length === 0) process.stderr.write("SigV4 vectors skipped: ../shared/vectors/sigv4 is not there\n");
-
-/** Some of the vectors' targets are no request targets (raw spaces and UTF-8), which a client escapes before it sends them. */
-function pathAndQuery({ normalize, signed }: VectorCase): { path: string; query: string } {
-  const mark = signed.target.indexOf("?");
-  const path = mark < 0 ? signed.target : signed.target.slice(0, mark);
-  const query = mark < 0 ? "" : signed.target.slice(mark + 1);
-  if (!normalize || /[^\u0021-\u007e]/.test(path)) return { path, query };
-  return { path: normalizeTarget(path, { allowEncodedSlashes: false }).path, query };
-}
 
 function signable(vector: VectorCase): SignableRequest {
   const { method, host, fields, body } = vector.signed;

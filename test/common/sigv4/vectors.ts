@@ -1,6 +1,7 @@
 /** AWS's published SigV4 vectors: one folder a case, with the request, its canonical form, string to sign and signature. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { createField, type Field } from "../../../common/http/field.ts";
+import { normalizeTarget } from "../../../common/http/request-target.ts";
 
 export interface VectorCase {
   readonly name: string;
@@ -9,7 +10,7 @@ export interface VectorCase {
   readonly service: string;
   readonly normalize: boolean;
   readonly omitsSessionToken: boolean;
-  /** As AWS's signer sends it, Authorization included. */
+  /** As AWS's signer sends it, with its signature. */
   readonly signed: RawRequest;
   readonly canonicalRequest: string;
   readonly stringToSign: string;
@@ -27,12 +28,12 @@ export interface RawRequest {
 
 const folder = new URL("../../../../shared/vectors/sigv4/", import.meta.url);
 
-/** Empty where the vectors are not beside the project. */
-export function readVectors(): VectorCase[] {
+/** `header` for the Authorization field, `query` for presigned URLs. Empty where the vectors are not beside the project. */
+export function readVectors(kind: "header" | "query"): VectorCase[] {
   if (!existsSync(folder)) return [];
   return readdirSync(folder, { withFileTypes: true })
     .filter((entry) => entry.isDirectory())
-    .map((entry) => readCase(entry.name));
+    .map((entry) => readCase(entry.name, kind));
 }
 
 interface Context {
@@ -43,7 +44,7 @@ interface Context {
   readonly omit_session_token?: boolean;
 }
 
-function readCase(name: string): VectorCase {
+function readCase(name: string, kind: "header" | "query"): VectorCase {
   const read = (file: string) => readFileSync(new URL(`${name}/${file}`, folder), "latin1");
   const context = JSON.parse(read("context.json")) as Context;
   return {
@@ -53,10 +54,10 @@ function readCase(name: string): VectorCase {
     service: context.service,
     normalize: context.normalize,
     omitsSessionToken: context.omit_session_token === true,
-    signed: parseRequest(read("header-signed-request.txt")),
-    canonicalRequest: read("header-canonical-request.txt"),
-    stringToSign: read("header-string-to-sign.txt"),
-    signature: read("header-signature.txt").trim(),
+    signed: parseRequest(read(`${kind}-signed-request.txt`)),
+    canonicalRequest: read(`${kind}-canonical-request.txt`),
+    stringToSign: read(`${kind}-string-to-sign.txt`),
+    signature: read(`${kind}-signature.txt`).trim(),
   };
 }
 
@@ -74,4 +75,13 @@ function parseRequest(text: string): RawRequest {
   const host = fields.find((field) => field.name === "host");
   if (host === undefined) throw new Error("a vector has no host");
   return { method, target, host, fields: fields.filter((field) => field !== host), body: body.join("\n\n").replace(/\n+$/, "") };
+}
+
+/** Some of the vectors' targets are no request targets (raw spaces and UTF-8), which a client escapes before it sends them. */
+export function pathAndQuery({ normalize, signed }: VectorCase): { path: string; query: string } {
+  const mark = signed.target.indexOf("?");
+  const path = mark < 0 ? signed.target : signed.target.slice(0, mark);
+  const query = mark < 0 ? "" : signed.target.slice(mark + 1);
+  if (!normalize || /[^\u0021-\u007e]/.test(path)) return { path, query };
+  return { path: normalizeTarget(path, { allowEncodedSlashes: false }).path, query };
 }
