@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { iamDocument } from "./iam-document.ts";
 import { tiers } from "./mesh.ts";
-import { label, portNumber, serviceAccountName } from "./names.ts";
+import { label, portNumber, serviceAccountName, wholeNumber } from "./names.ts";
 import { operations } from "./operation.ts";
 
 export const protocols = ["http", "h2", "grpc", "tcp"] as const;
@@ -26,6 +26,20 @@ const call = z
     }),
   ])
   .transform((value) => (typeof value === "string" ? { service: value } : value));
+
+/** Longest life of a presigned URL: a week, as at AWS. */
+const maxPresignedSeconds = 604_800;
+
+/** Whether, and for how long, signatures in the query are accepted. A `critical` service takes none whatever this says. */
+const presigned = z.strictObject({
+  /** A URL that allows itself more is good for this long. */
+  maxExpiresSeconds: wholeNumber(1, maxPresignedSeconds),
+  /**
+   * Who may use a URL: the workload whose session signed it, or any workload of the mesh that it was handed to. Either
+   * way it is the signer's permissions that count.
+   */
+  bearer: z.enum(["session-workload", "any"]).default("session-workload"),
+});
 
 export const serviceSpec = z.strictObject({
   /** Who may serve it; by default the service account of the service's own namespace and name. */
@@ -64,6 +78,8 @@ export const serviceSpec = z.strictObject({
   /** What this service calls: the permissions of its service-linked role. */
   calls: z.array(call).default([]),
   allowEncodedSlashes: z.boolean().default(false),
+  /** By default a signature has to be in the Authorization field. */
+  presigned: presigned.optional(),
 });
 
 export type ServiceSpec = z.infer<typeof serviceSpec>;

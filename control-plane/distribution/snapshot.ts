@@ -64,6 +64,8 @@ function servedService(service: ServiceResource, { mesh }: MeshState): ServedSer
     tier: spec.tier ?? mesh.spec.defaultTier,
     enforcement: spec.enforcement,
     allowEncodedSlashes: spec.allowEncodedSlashes,
+    presignedMaxExpiresSeconds: spec.presigned?.maxExpiresSeconds ?? 0,
+    presignedAnyBearer: spec.presigned?.bearer === "any",
   };
 }
 

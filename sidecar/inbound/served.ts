@@ -22,10 +22,18 @@ export interface ServedService {
   /** False in audit mode: refusals of policy are recorded and let through. */
   readonly enforce: boolean;
   readonly allowEncodedSlashes: boolean;
+  /** How signatures in the query are accepted; undefined where they are not. */
+  readonly presigned: Presigned | undefined;
   readonly operations: OperationRouter;
   readonly resourcePolicy: CompiledPolicies | undefined;
   /** Where the application listens. */
   readonly application: Address;
+}
+
+export interface Presigned {
+  readonly maxExpiresSeconds: number;
+  /** Whether a workload other than the signer's may use the URL. */
+  readonly anyBearer: boolean;
 }
 
 export interface RoleState {
@@ -101,19 +109,26 @@ function compileRole(role: RolePermissions): RoleState {
 function compileService(message: ServedServiceMessage, trustDomain: string, options: ServedOptions): ServedService {
   const scope = `${message.name}.${message.namespace}`;
   const [port] = message.ports;
+  const tier = tierFromString(message.tier);
   return {
     scope,
     name: message.name,
     namespace: message.namespace,
     ownId: options.ownId,
     arnPrefix: `arn:mesh:${message.name}:${trustDomain}:${message.namespace}:`,
-    tier: tierFromString(message.tier),
+    tier,
     enforce: modeFromString(message.enforcement) === "enforce",
     allowEncodedSlashes: message.allowEncodedSlashes,
+    presigned: presignedOf(message, tier),
     operations: createOperationRouter(message.name, message.operations, { strict: message.strictOperations }),
     resourcePolicy: message.resourcePolicy
       ? compilePolicies([policySourceFromJson(`${scope}/resource-policy`, message.resourcePolicy, "resource", "enforce")])
       : undefined,
     application: options.application ?? { host: "127.0.0.1", port: port?.targetPort || port?.port || 80 },
   };
+}
+
+function presignedOf(message: ServedServiceMessage, tier: Tier): Presigned | undefined {
+  if (message.presignedMaxExpiresSeconds === 0 || !tier.presigned) return undefined;
+  return { maxExpiresSeconds: message.presignedMaxExpiresSeconds, anyBearer: message.presignedAnyBearer };
 }

@@ -6,6 +6,8 @@ export interface Tier {
   readonly signatureRequired: boolean;
   /** Whether `UNSIGNED-PAYLOAD` will do. */
   readonly unsignedPayload: boolean;
+  /** Whether a service may take signatures in the query: within its life such a request is good any number of times. */
+  readonly presigned: boolean;
   /** `foreign`: clients that are not sidecars are held to it as well, by the signatures seen. */
   readonly replay: "foreign" | "sidecars" | "none";
   /** Seconds a session may last to be accepted. */
@@ -19,6 +21,7 @@ const tiers: Readonly<Record<Tier["name"], Tier>> = {
     name: "critical",
     signatureRequired: true,
     unsignedPayload: false,
+    presigned: false,
     replay: "foreign",
     maxSessionSeconds: 15 * 60,
     recordAll: true,
@@ -27,6 +30,7 @@ const tiers: Readonly<Record<Tier["name"], Tier>> = {
     name: "standard",
     signatureRequired: true,
     unsignedPayload: true,
+    presigned: true,
     replay: "sidecars",
     maxSessionSeconds: 3600,
     recordAll: false,
@@ -35,6 +39,7 @@ const tiers: Readonly<Record<Tier["name"], Tier>> = {
     name: "basic",
     signatureRequired: false,
     unsignedPayload: true,
+    presigned: true,
     replay: "none",
     maxSessionSeconds: 12 * 3600,
     recordAll: false,

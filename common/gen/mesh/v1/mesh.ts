@@ -83,6 +83,10 @@ export interface ServedService {
   /** enforce or audit. */
   enforcement: string;
   allowEncodedSlashes: boolean;
+  /** Longest life of a signature in the query; 0 where none is accepted. */
+  presignedMaxExpiresSeconds: number;
+  /** Whether another workload than the signer's may use such a signature. */
+  presignedAnyBearer: boolean;
 }
 
 export interface ServicePort {
@@ -660,6 +664,8 @@ function createBaseServedService(): ServedService {
     tier: "",
     enforcement: "",
     allowEncodedSlashes: false,
+    presignedMaxExpiresSeconds: 0,
+    presignedAnyBearer: false,
   };
 }
 
@@ -694,6 +700,12 @@ export const ServedService: MessageFns<ServedService> = {
     }
     if (message.allowEncodedSlashes !== false) {
       writer.uint32(80).bool(message.allowEncodedSlashes);
+    }
+    if (message.presignedMaxExpiresSeconds !== 0) {
+      writer.uint32(88).uint32(message.presignedMaxExpiresSeconds);
+    }
+    if (message.presignedAnyBearer !== false) {
+      writer.uint32(96).bool(message.presignedAnyBearer);
     }
     return writer;
   },
@@ -789,6 +801,22 @@ export const ServedService: MessageFns<ServedService> = {
             }
 
             message.allowEncodedSlashes = reader.bool();
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.presignedMaxExpiresSeconds = reader.uint32();
+            continue;
+          }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.presignedAnyBearer = reader.bool();
             continue;
           }
         }
