@@ -64,7 +64,9 @@ function expand(document: YamlDocument): readonly Resource[] | readonly Resource
     );
   }
   const { trustDomain, namespace, services } = parsed.data;
-  const called = new Set(Object.values(services).flatMap(({ calls }) => calls.map((call) => call.service)));
+  const called = new Set(
+    Object.values(services).flatMap(({ calls }) => calls.flatMap((call) => ("service" in call ? [call.service] : []))),
+  );
   const resources: Resource[] = [];
   if (trustDomain !== undefined) resources.push(kindSchemas.Mesh.parse({ apiVersion, kind: "Mesh", spec: { trustDomain } }));
   for (const [name, { command, port, env, calls, operations, hostnames, tier }] of Object.entries(services)) {

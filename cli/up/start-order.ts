@@ -9,6 +9,7 @@ export function calleesFirst(workloads: readonly WorkloadResource[], services: r
     if (ordered.has(workload) || visiting.has(workload)) return;
     visiting.add(workload);
     for (const call of serviceOf(workload, services)?.spec.calls ?? []) {
+      if ("external" in call) continue;
       const namespace = "namespace" in call && call.namespace !== undefined ? call.namespace : workload.metadata.namespace;
       const callee = workloads.find((each) => each.metadata.name === call.service && each.metadata.namespace === namespace);
       if (callee) visit(callee);
@@ -27,7 +28,7 @@ function serviceOf(workload: WorkloadResource, services: readonly ServiceResourc
 export function isServed(workload: WorkloadResource, services: readonly ServiceResource[]): boolean {
   return (
     workload.spec.port !== undefined ||
-    services.some(({ spec }) => spec.calls.some((call) => call.service === workload.metadata.name)) ||
+    services.some(({ spec }) => spec.calls.some((call) => "service" in call && call.service === workload.metadata.name)) ||
     (serviceOf(workload, services)?.spec.ports.length ?? 0) > 0
   );
 }

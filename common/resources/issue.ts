@@ -21,28 +21,29 @@ export function findingsOf(issues: readonly Issue[], value: unknown, known: (pat
 function findingsOfIssue(issue: Issue, base: Path, value: unknown, known: (path: Path) => readonly string[]): readonly Finding[] {
   const path = [...base, ...issue.path];
   if (issue.code === "unrecognized_keys") {
-    return issue.keys.map((key) => {
-      const near = nearest(key, known(path));
-      return {
-        path: [...path, key],
-        atKey: true,
-        expected: "",
-        found: `an unknown field${near === undefined ? "" : `; did you mean ${near}?`}`,
-      };
-    });
+    return issue.keys.map((key) => ({ path: [...path, key], atKey: true, expected: "", found: describeUnknown(key, known(path)) }));
   }
   const found = describeValue(valueAt(value, path));
   if (issue.code === "invalid_union") {
     const branches = issue.errors.map((branch) => branch.flatMap((inner) => findingsOfIssue(inner, path, value, known)));
-    // The branch that got beyond the type is the form that was meant.
-    const meant = issue.errors.findIndex((branch) => !branch.some((inner) => inner.code === "invalid_type" && inner.path.length === 0));
-    if (meant >= 0) return branches[meant] ?? [];
+    // Of the branches that got beyond the type, the one with the fewest mistakes is the form that was meant.
+    const [meant] = branches
+      .filter((_, index) => !issue.errors[index]?.some((inner) => inner.code === "invalid_type" && inner.path.length === 0))
+      .sort((a, b) => a.length - b.length);
+    if (meant !== undefined) return meant;
     return [{ path, atKey: false, expected: branches.flatMap((branch) => branch.map(({ expected }) => expected)).join(" or "), found }];
   }
   if (issue.code === "invalid_key") {
     return [{ path, atKey: true, expected: issue.issues.map(expectation).join(" and "), found: JSON.stringify(String(path.at(-1))) }];
   }
   return [{ path, atKey: false, expected: expectation(issue), found }];
+}
+
+function describeUnknown(key: string, known: readonly string[]): string {
+  // Of another form of the same mapping.
+  if (known.includes(key)) return "a field that does not go with the others";
+  const near = nearest(key, known);
+  return `an unknown field${near === undefined ? "" : `; did you mean ${near}?`}`;
 }
 
 const types = new Map([

@@ -20,6 +20,14 @@ export const meshSpec = z.strictObject({
   /** Share of allowed calls that is recorded; denials always are. */
   auditSample: z.number("a number from 0 to 1").min(0, "a number from 0 to 1").max(1, "a number from 0 to 1").default(0.01),
   defaultTier: z.enum(tiers).default("standard"),
+  /**
+   * Calls to hosts that are no services of the mesh. `declared`: only those that an `ExternalService` lists; any other is
+   * refused before a byte leaves. `allow`: passed through to where they were sent, and counted.
+   *
+   * Istio's default is the latter. Here nothing is allowed that nobody allowed, and a workload that has been broken into finds
+   * no way out for what it has read; `allow` is for finding out what a mesh calls before it is closed.
+   */
+  egress: z.enum(["allow", "declared"]).default("declared"),
 });
 
 export type MeshSpec = z.infer<typeof meshSpec>;

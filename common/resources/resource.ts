@@ -3,6 +3,7 @@
  * turns short forms into long ones, and parsing the result again changes nothing.
  */
 import { z } from "zod";
+import { externalServiceSpec } from "./external-service.ts";
 import { meshSpec } from "./mesh.ts";
 import { label, tags } from "./names.ts";
 import { policySpec } from "./policy.ts";
@@ -21,23 +22,37 @@ function kind<const K extends string, S extends z.ZodType>(name: K, spec: S) {
 }
 
 export const meshName = "mesh";
+/** Where the `Mesh` is. What is declared there can be for all namespaces. */
+export const meshNamespace = defaultNamespace;
 const mesh = kind("Mesh", meshSpec).extend({
   // There is one for all namespaces; a second name would only hide which of two is in force.
   metadata: metadata
     .extend({
       name: z.literal(meshName, `"${meshName}": there is one Mesh`),
-      namespace: z.literal(defaultNamespace).default(defaultNamespace),
+      namespace: z.literal(meshNamespace).default(meshNamespace),
     })
-    .default({ name: meshName, namespace: defaultNamespace, labels: {} }),
+    .default({ name: meshName, namespace: meshNamespace, labels: {} }),
+});
+
+/** Services of ARNs that are no services of the mesh: permissions on one must not be permissions on the other. */
+const reservedNames = ["external", "iam", "sts"];
+const service = kind("Service", serviceSpec).extend({
+  metadata: metadata.extend({
+    name: label.refine(
+      (name) => !reservedNames.includes(name),
+      `a name other than ${reservedNames.join(", ")}, which ARNs use for other things`,
+    ),
+  }),
 });
 
 export const kindSchemas = {
   Mesh: mesh,
-  Service: kind("Service", serviceSpec),
+  Service: service,
   Workload: kind("Workload", workloadSpec),
   Role: kind("Role", roleSpec),
   Policy: kind("Policy", policySpec),
   RoleBinding: kind("RoleBinding", roleBindingSpec),
+  ExternalService: kind("ExternalService", externalServiceSpec),
 } as const;
 
 export type Kind = keyof typeof kindSchemas;
@@ -53,7 +68,15 @@ export type WorkloadResource = z.infer<typeof kindSchemas.Workload>;
 export type RoleResource = z.infer<typeof kindSchemas.Role>;
 export type PolicyResource = z.infer<typeof kindSchemas.Policy>;
 export type RoleBindingResource = z.infer<typeof kindSchemas.RoleBinding>;
-export type Resource = MeshResource | ServiceResource | WorkloadResource | RoleResource | PolicyResource | RoleBindingResource;
+export type ExternalServiceResource = z.infer<typeof kindSchemas.ExternalService>;
+export type Resource =
+  | MeshResource
+  | ServiceResource
+  | WorkloadResource
+  | RoleResource
+  | PolicyResource
+  | RoleBindingResource
+  | ExternalServiceResource;
 
 /** `Service shop/orders`, for messages. */
 export function describeResource(resource: Resource): string {

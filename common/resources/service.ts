@@ -1,9 +1,12 @@
 /** `Service`: something that workloads call by name, who may answer for it, and what it needs to call itself. */
 import { z } from "zod";
+import { ipAddress } from "./address.ts";
+import { externalHost } from "./external-service.ts";
 import { iamDocument } from "./iam-document.ts";
 import { tiers } from "./mesh.ts";
 import { label, portNumber, serviceAccountName, wholeNumber } from "./names.ts";
 import { operations } from "./operation.ts";
+import { traffic } from "./traffic.ts";
 
 export const protocols = ["http", "h2", "grpc", "tcp"] as const;
 
@@ -24,6 +27,11 @@ const call = z
         .min(1)
         .optional(),
     }),
+    /**
+     * A host outside the mesh: `external:Connect` is allowed on it; `*.` stands for any labels, as in a policy. Only an
+     * `ExternalService` whose `policy` is `required` asks for this, and one has to list the host in any case.
+     */
+    z.strictObject({ external: externalHost }),
   ])
   .transform((value) => (typeof value === "string" ? { service: value } : value));
 
@@ -69,6 +77,8 @@ export const serviceSpec = z.strictObject({
     .default([]),
   /** By default the four names Kubernetes gives a Service. */
   hostnames: z.array(hostname).min(1).optional(),
+  /** Virtual addresses by which callers reach it, such as a ClusterIP of Kubernetes: a connection to one of them is a call to it. */
+  addresses: z.array(ipAddress).max(16).default([]),
   operations: operations.default({}),
   operationsMode: z.enum(["strict", "open"]).default("open"),
   resourcePolicy: iamDocument.optional(),
@@ -80,6 +90,9 @@ export const serviceSpec = z.strictObject({
   allowEncodedSlashes: z.boolean().default(false),
   /** By default a signature has to be in the Authorization field. */
   presigned: presigned.optional(),
+  traffic: traffic.prefault({}),
+  /** Calls that one instance's application is given at once; one more is refused. 0 for no limit but the sidecar's own. */
+  maxConcurrentRequests: wholeNumber(0, 1_000_000).default(0),
 });
 
 export type ServiceSpec = z.infer<typeof serviceSpec>;

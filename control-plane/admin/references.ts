@@ -30,13 +30,11 @@ export function referencesOf(resource: Resource): readonly Reference[] {
     ];
   }
   if (resource.kind !== "Service") return [];
-  return resource.spec.calls.map((call, index) => ({
-    path: `spec.calls[${index}]`,
-    kind: "Service",
-    namespace: call.namespace ?? namespace,
-    name: call.service,
-    required: false,
-  }));
+  return resource.spec.calls.flatMap((call, index) =>
+    "external" in call
+      ? []
+      : [{ path: `spec.calls[${index}]`, kind: "Service", namespace: call.namespace ?? namespace, name: call.service, required: false }],
+  );
 }
 
 export interface DanglingReference {

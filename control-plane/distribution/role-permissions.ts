@@ -1,6 +1,10 @@
-/** What a receiver has to know of roles: of each policy the statements that can match a service it serves. */
+/**
+ * What a sidecar has to know of roles: of each policy the statements that can match a service it serves, and of its own
+ * workload's roles those that can match a call out of the mesh.
+ */
 import { formatPolicy } from "../../common/policy/document.ts";
 import type { PolicyDocument } from "../../common/policy/document.ts";
+import { externalService } from "../../common/policy/external.ts";
 import { sliceForService } from "../../common/policy/slice.ts";
 import type { ServiceResource } from "../../common/resources/resource.ts";
 import type { RolePermissions } from "../../common/gen/mesh/v1/mesh.ts";
@@ -13,7 +17,13 @@ const unreadableDocument = "{}";
 
 const sliceIndexes = new WeakMap<PolicyDocument, Map<string, readonly number[]>>();
 
-function indexesFor(document: PolicyDocument, { metadata: { name, namespace } }: ServiceResource, trustDomain: string): readonly number[] {
+/** Part of an ARN: requests to this service, by name. */
+interface SliceScope {
+  readonly name: string;
+  readonly namespace: string;
+}
+
+function indexesFor(document: PolicyDocument, { name, namespace }: SliceScope, trustDomain: string): readonly number[] {
   const byService = sliceIndexes.get(document) ?? new Map<string, readonly number[]>();
   sliceIndexes.set(document, byService);
   const key = `${namespace}/${name}`;
@@ -30,8 +40,8 @@ interface Slice {
   readonly indexes: readonly number[];
 }
 
-function sliceOf(document: PolicyDocument, served: readonly ServiceResource[], trustDomain: string): Slice {
-  const wanted = new Set(served.flatMap((service) => indexesFor(document, service, trustDomain)));
+function sliceOf(document: PolicyDocument, scopes: readonly SliceScope[], trustDomain: string): Slice {
+  const wanted = new Set(scopes.flatMap((scope) => indexesFor(document, scope, trustDomain)));
   const indexes = document.statements
     .keys()
     .filter((index) => wanted.has(index))
@@ -84,28 +94,39 @@ export function rolePermissionsFor(state: MeshState, served: readonly ServiceRes
   const candidates = byResource
     ? roles.values()
     : new Set([...any, ...served.flatMap(({ metadata }) => named.get(metadata.name.toLowerCase()) ?? [])]);
+  const scopes = served.map(({ metadata }) => metadata);
+  return permissionsOf(candidates, scopes, state.trustDomain, byResource);
+}
+
+/** What `roles`, a workload's own, say of calls out of the mesh by a workload of that namespace. */
+export function egressPermissionsFor(roles: Iterable<Role>, namespace: string, trustDomain: string): RolePermissions[] {
+  return permissionsOf(roles, [{ name: externalService, namespace }], trustDomain, false);
+}
+
+/** `all`: also of roles without a policy or boundary that concerns the scopes. */
+function permissionsOf(roles: Iterable<Role>, scopes: readonly SliceScope[], trustDomain: string, all: boolean): RolePermissions[] {
   const permissions: RolePermissions[] = [];
-  for (const role of candidates) {
-    const policies = role.policies.flatMap((policy) => policyFor(policy, served, state.trustDomain));
-    if (policies.length === 0 && !byResource) continue;
+  for (const role of roles) {
+    const policies = role.policies.flatMap((policy) => policyFor(policy, scopes, trustDomain));
+    if (policies.length === 0 && role.boundary === undefined && !all) continue;
     permissions.push({
       roleArn: role.arn,
       policies,
-      permissionsBoundary: boundaryFor(role, served, state.trustDomain),
+      permissionsBoundary: boundaryFor(role, scopes, trustDomain),
       tags: Object.fromEntries([...role.tags].sort(([a], [b]) => (a < b ? -1 : 1))),
     });
   }
   return permissions.sort((a, b) => (a.roleArn < b.roleArn ? -1 : 1));
 }
 
-function policyFor({ name, document, mode }: RolePolicy, served: readonly ServiceResource[], trustDomain: string) {
+function policyFor({ name, document, mode }: RolePolicy, scopes: readonly SliceScope[], trustDomain: string) {
   if (document === undefined) return [{ name, document: unreadableDocument, mode, statementIndexes: [] }];
-  const slice = sliceOf(document, served, trustDomain);
+  const slice = sliceOf(document, scopes, trustDomain);
   if (slice.indexes.length === 0) return [];
   return [{ name, document: formatPolicy(slice.document), mode, statementIndexes: [...slice.indexes] }];
 }
 
-function boundaryFor({ boundary }: Role, served: readonly ServiceResource[], trustDomain: string): string {
+function boundaryFor({ boundary }: Role, scopes: readonly SliceScope[], trustDomain: string): string {
   if (boundary === undefined) return "";
-  return boundary.document === undefined ? unreadableDocument : formatPolicy(sliceOf(boundary.document, served, trustDomain).document);
+  return boundary.document === undefined ? unreadableDocument : formatPolicy(sliceOf(boundary.document, scopes, trustDomain).document);
 }

@@ -2,14 +2,25 @@
 import { formatRoleArn } from "../../common/policy/arn.ts";
 import { formatPolicy } from "../../common/policy/document.ts";
 import type { TrustBundle } from "../../common/gen/mesh/v1/identity.ts";
-import type { Destination, Revocations, ServedService, ServicePort, Snapshot } from "../../common/gen/mesh/v1/mesh.ts";
+import type {
+  Destination,
+  ExternalService,
+  Revocations,
+  ServedService,
+  ServicePort,
+  Snapshot,
+  Traffic,
+} from "../../common/gen/mesh/v1/mesh.ts";
 import { operationTemplates } from "../../common/resources/operation.ts";
-import type { ServiceResource } from "../../common/resources/resource.ts";
+import { meshNamespace } from "../../common/resources/resource.ts";
+import type { ExternalServiceResource, ServiceResource } from "../../common/resources/resource.ts";
 import { hostnamesOf, identitiesOfService, identityOfWorkload } from "../../common/resources/service-names.ts";
+import { identityOf } from "../../common/spiffe/id.ts";
 import type { SpiffeId } from "../../common/spiffe/id.ts";
 import type { MeshState } from "../resources/mesh-state.ts";
 import { parseStoredPolicy, rolesOf, secondsFrom, serviceLinkedRoleArn } from "../sts/roles.ts";
-import { rolePermissionsFor } from "./role-permissions.ts";
+import type { Role } from "../sts/roles.ts";
+import { egressPermissionsFor, rolePermissionsFor } from "./role-permissions.ts";
 
 /** Everything of a snapshot but its revision, so that two can be compared. */
 export type SnapshotContent = Omit<Snapshot, "revision">;
@@ -25,7 +36,10 @@ export function buildSnapshot(state: MeshState, published: Published, spiffeId: 
   const { trustDomain, region, mesh } = state;
   const known = knownServices(state);
   const served = known.filter(({ identities }) => identities.has(spiffeId)).map(({ service }) => service);
-  const roleTowards = createRoleChoice(served, state, spiffeId);
+  const bound = boundRoles(state, spiffeId);
+  const roleTowards = createRoleChoice(served, state, bound);
+  const identity = identityOf(spiffeId);
+  const namespace = identity.kind === "workload" ? identity.namespace : undefined;
   return {
     mesh: {
       trustDomain,
@@ -35,6 +49,7 @@ export function buildSnapshot(state: MeshState, published: Published, spiffeId: 
       svidLifetimeSeconds: mesh.spec.svidLifetimeSeconds,
       maxHashedBodyBytes: mesh.spec.maxHashedBodyBytes,
       auditSample: mesh.spec.auditSample,
+      egress: mesh.spec.egress,
     },
     bundles: [...published.bundles],
     sessionJwks: published.sessionJwks,
@@ -44,6 +59,10 @@ export function buildSnapshot(state: MeshState, published: Published, spiffeId: 
       .map(({ service, destination }) => ({ ...destination, roleArn: roleTowards(service) })),
     roles: rolePermissionsFor(state, served),
     revocations: revocations(state),
+    externalServices: [...state.externalServices.values()]
+      .filter(({ metadata }) => metadata.namespace === namespace || metadata.namespace === meshNamespace)
+      .map(externalService),
+    ownRoles: namespace === undefined ? [] : egressPermissionsFor(ownRoles(served, bound, state), namespace, trustDomain),
   };
 }
 
@@ -66,6 +85,34 @@ function servedService(service: ServiceResource, { mesh }: MeshState): ServedSer
     allowEncodedSlashes: spec.allowEncodedSlashes,
     presignedMaxExpiresSeconds: spec.presigned?.maxExpiresSeconds ?? 0,
     presignedAnyBearer: spec.presigned?.bearer === "any",
+    addresses: [...spec.addresses],
+    maxConcurrentRequests: spec.maxConcurrentRequests,
+  };
+}
+
+function trafficOf({ spec: { traffic } }: ServiceResource): Traffic {
+  const { connectTimeoutMs, requestTimeoutMs, idleTimeoutMs, maxConcurrentRequests, maxPendingRequests, retries, outlierDetection } =
+    traffic;
+  return {
+    connectTimeoutMs,
+    requestTimeoutMs,
+    idleTimeoutMs,
+    maxConcurrentRequests,
+    maxPendingRequests,
+    retryAttempts: retries.attempts,
+    retryBudgetPercent: retries.budgetPercent,
+    ...outlierDetection,
+  };
+}
+
+function externalService({ metadata, spec }: ExternalServiceResource): ExternalService {
+  return {
+    namespace: metadata.namespace,
+    name: metadata.name,
+    hosts: [...spec.hosts],
+    ports: spec.ports.map(({ port, protocol }) => ({ port, protocol })),
+    addresses: [...(spec.addresses ?? [])],
+    policyRequired: spec.policy === "required",
   };
 }
 
@@ -95,6 +142,8 @@ function knownServices(state: MeshState): readonly KnownService[] {
       spiffeIds,
       tier: spec.tier ?? state.mesh.spec.defaultTier,
       allowEncodedSlashes: spec.allowEncodedSlashes,
+      addresses: [...spec.addresses],
+      traffic: trafficOf(service),
     };
     return { service, identities: new Set(spiffeIds), destination };
   });
@@ -102,11 +151,8 @@ function knownServices(state: MeshState): readonly KnownService[] {
   return known;
 }
 
-/**
- * The role that a caller assumes towards a service: a RoleBinding's, or else the service-linked role of a service that
- * the caller serves, of several the one that declares the call. Empty where there is none.
- */
-function createRoleChoice(served: readonly ServiceResource[], state: MeshState, caller: SpiffeId): (service: ServiceResource) => string {
+/** The roles that RoleBindings give a caller, by `<namespace>/<name>` of the service they are for; of several the first. */
+function boundRoles(state: MeshState, caller: SpiffeId): ReadonlyMap<string, string> {
   const workloads = new Set(state.workloadsById.get(caller)?.map(({ metadata }) => `${metadata.namespace}/${metadata.name}`));
   const bound = new Map<string, string>();
   for (const { metadata, spec } of state.bindings) {
@@ -115,9 +161,29 @@ function createRoleChoice(served: readonly ServiceResource[], state: MeshState, 
     const role = { trustDomain: state.trustDomain, namespace: spec.role.namespace ?? metadata.namespace, role: spec.role.name };
     bound.set(service, formatRoleArn(role));
   }
+  return bound;
+}
+
+/** Every role that a caller has: those bound to it, and the service-linked roles of the services that it serves. */
+function ownRoles(served: readonly ServiceResource[], bound: ReadonlyMap<string, string>, state: MeshState): readonly Role[] {
+  const roles = rolesOf(state);
+  const arns = new Set([...served.map((service) => serviceLinkedRoleArn(service, state.trustDomain)), ...bound.values()]);
+  return [...arns].flatMap((arn) => roles.get(arn) ?? []);
+}
+
+/**
+ * The role that a caller assumes towards a service: a RoleBinding's, or else the service-linked role of a service that
+ * the caller serves, of several the one that declares the call. Empty where there is none.
+ */
+function createRoleChoice(
+  served: readonly ServiceResource[],
+  state: MeshState,
+  bound: ReadonlyMap<string, string>,
+): (service: ServiceResource) => string {
   const linked = new Map<string, string>();
   for (const own of served) {
     for (const call of own.spec.calls) {
+      if ("external" in call) continue;
       const service = `${call.namespace ?? own.metadata.namespace}/${call.service}`;
       if (!linked.has(service)) linked.set(service, serviceLinkedRoleArn(own, state.trustDomain));
     }

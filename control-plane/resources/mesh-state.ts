@@ -4,6 +4,7 @@
  */
 import { describeResource } from "../../common/resources/resource.ts";
 import type {
+  ExternalServiceResource,
   Kind,
   MeshResource,
   PolicyResource,
@@ -43,11 +44,12 @@ export interface MeshState {
   readonly region: string;
   /** Those registered with an identity; several may share one. */
   readonly workloadsById: ReadonlyMap<SpiffeId, readonly WorkloadResource[]>;
-  /** These four by `<namespace>/<name>`, in the order of their keys. */
+  /** These five by `<namespace>/<name>`, in the order of their keys. */
   readonly services: ReadonlyMap<string, ServiceResource>;
   readonly workloads: ReadonlyMap<string, WorkloadResource>;
   readonly roles: ReadonlyMap<string, RoleResource>;
   readonly policies: ReadonlyMap<string, PolicyResource>;
+  readonly externalServices: ReadonlyMap<string, ExternalServiceResource>;
   readonly bindings: readonly RoleBindingResource[];
   readonly endpoints: readonly RegisteredEndpoint[];
   /** The mesh's own, as it is published. */
@@ -109,6 +111,7 @@ export function buildMeshState(revision: number, entries: ReadonlyMap<string, Pa
   const workloads = new Map<string, WorkloadResource>();
   const roles = new Map<string, RoleResource>();
   const policies = new Map<string, PolicyResource>();
+  const externalServices = new Map<string, ExternalServiceResource>();
   const bindings: RoleBindingResource[] = [];
   const endpoints: RegisteredEndpoint[] = [];
   const epochs = new Map<string, Entry>();
@@ -127,6 +130,7 @@ export function buildMeshState(revision: number, entries: ReadonlyMap<string, Pa
     else if (resource.kind === "Workload") workloads.set(name, resource);
     else if (resource.kind === "Role") roles.set(name, resource);
     else if (resource.kind === "Policy") policies.set(name, resource);
+    else if (resource.kind === "ExternalService") externalServices.set(name, resource);
     else bindings.push(resource);
   }
   if (mesh === undefined || bundle === undefined) {
@@ -143,6 +147,7 @@ export function buildMeshState(revision: number, entries: ReadonlyMap<string, Pa
     workloadsById: Map.groupBy(workloads.values(), (workload) => identityOfWorkload(workload, trustDomain)),
     roles,
     policies,
+    externalServices,
     bindings,
     endpoints,
     bundle,

@@ -77,7 +77,9 @@ function serviceLinkedRole(service: ServiceResource, { trustDomain }: MeshState)
   const { name, namespace } = service.metadata;
   let document = linkedPermissions.get(service);
   if (document === undefined) {
-    const calls = service.spec.calls.map((call) => ({ ...call, namespace: call.namespace ?? namespace }));
+    const calls = service.spec.calls.map((call) =>
+      "external" in call ? { ...call, namespace } : { ...call, namespace: call.namespace ?? namespace },
+    );
     document = permissionsFromCalls(trustDomain, calls);
     linkedPermissions.set(service, document);
   }

@@ -4,9 +4,10 @@
  */
 import { compilePolicies, type CompiledPolicies } from "../../common/policy/compile.ts";
 import { createOperationRouter, type OperationRouter } from "../../common/policy/operations.ts";
-import type { RolePermissions, ServedService as ServedServiceMessage, Snapshot } from "../../common/gen/mesh/v1/mesh.ts";
+import type { RolePermissions, ServedService as ServedServiceMessage, ServicePort, Snapshot } from "../../common/gen/mesh/v1/mesh.ts";
 import type { Address } from "../../common/runtime/environment.ts";
 import { modeFromString, policySourceFromJson } from "./policy-source.ts";
+import { serviceProtocolFromString, type ServiceProtocol } from "../service-protocol.ts";
 import { tierFromString, type Tier } from "./tier.ts";
 
 export interface ServedService {
@@ -28,6 +29,20 @@ export interface ServedService {
   readonly resourcePolicy: CompiledPolicies | undefined;
   /** Where the application listens. */
   readonly application: Address;
+  /** By the port that callers call. */
+  readonly ports: ReadonlyMap<number, ServedPort>;
+  /** Virtual addresses by which callers reach it. */
+  readonly addresses: readonly string[];
+  /** Calls that the application is given at once; 0 for no limit. */
+  readonly maxConcurrentRequests: number;
+}
+
+export interface ServedPort {
+  /** Where the application listens. */
+  readonly targetPort: number;
+  readonly protocol: ServiceProtocol;
+  /** Whether plaintext is accepted too. */
+  readonly permissive: boolean;
 }
 
 export interface Presigned {
@@ -124,8 +139,15 @@ function compileService(message: ServedServiceMessage, trustDomain: string, opti
     resourcePolicy: message.resourcePolicy
       ? compilePolicies([policySourceFromJson(`${scope}/resource-policy`, message.resourcePolicy, "resource", "enforce")])
       : undefined,
+    ports: new Map(message.ports.map((each) => [each.port, servedPort(each)])),
+    addresses: message.addresses,
+    maxConcurrentRequests: message.maxConcurrentRequests,
     application: options.application ?? { host: "127.0.0.1", port: port?.targetPort || port?.port || 80 },
   };
+}
+
+function servedPort({ port, targetPort, protocol, permissive }: ServicePort): ServedPort {
+  return { targetPort: targetPort || port, protocol: serviceProtocolFromString(protocol), permissive };
 }
 
 function presignedOf(message: ServedServiceMessage, tier: Tier): Presigned | undefined {

@@ -20,6 +20,22 @@ describe("permissions of service-linked roles", () => {
     expect(policyFromJson(formatPolicy(document), "identity")).toEqual(document);
   });
 
+  it("are a connection to each host outside the mesh, by the caller's namespace", () => {
+    const document = permissionsFromCalls("a.example", [
+      { external: "*.pay.example", namespace: "shop" },
+      { external: "2001:db8::1", namespace: "shop" },
+      { service: "stock", namespace: "shop", actions: ["Get"] },
+    ]);
+    expect(JSON.parse(formatPolicy(document))).toMatchObject({
+      Statement: [
+        { Effect: "Allow", Action: ["external:Connect"], Resource: ["arn:mesh:external:a.example:shop:*.pay.example"] },
+        { Effect: "Allow", Action: ["external:Connect"], Resource: ["arn:mesh:external:a.example:shop:2001:db8::1"] },
+        { Effect: "Allow", Action: ["stock:Get"], Resource: ["arn:mesh:stock:a.example:shop:*"] },
+      ],
+    });
+    expect(policyFromJson(formatPolicy(document), "identity")).toEqual(document);
+  });
+
   it("are refused where they are too much for a document", () => {
     const actions = Array.from({ length: 5000 }, (_, index) => `Action${index}`);
     expect(() => permissionsFromCalls("a.example", [{ service: "stock", namespace: "shop", actions }])).toThrow(

@@ -19,7 +19,7 @@ test("one schema holds every kind", () => {
 
 test("fields are found through lists, alternatives and maps", () => {
   expect(fieldsOfKind("Service", ["spec", "ports", 0])).toEqual(["port", "targetPort", "protocol", "permissive"]);
-  expect(fieldsOfKind("Service", ["spec", "calls", 3])).toEqual(["service", "namespace", "actions"]);
+  expect(fieldsOfKind("Service", ["spec", "calls", 3])).toEqual(["service", "namespace", "actions", "external"]);
   expect(fieldsOfKind("Service", ["spec", "operations", "GetItem"])).toEqual(["http", "resource"]);
   expect(fieldsOfKind("Service", ["nowhere"])).toEqual([]);
 });

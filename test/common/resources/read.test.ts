@@ -26,12 +26,13 @@ test("reads every kind, with defaults and short forms", () => {
     `${head("Policy", "p")}spec: { document: { Version: 2012-10-17, Statement: { Effect: Allow, Action: "*", Resource: "*" } } }\n`,
     `${head("Role", "r")}spec: { trustPolicy: { Version: 2012-10-17, Statement: [{ Effect: Allow, Principal: "*", Action: "sts:AssumeRole" }] }, permissionPolicies: [p] }\n`,
     `${head("RoleBinding", "b")}spec: { workload: orders, service: inventory, role: { name: r, namespace: iam } }\n`,
+    `${head("ExternalService", "payments")}spec: { hosts: [api.example.com, "*.cdn.example", 203.0.113.7], ports: [{ port: 443, protocol: tls }] }\n`,
   ].join("---\n");
   const resources = readResources(text, "mesh.yaml");
   expect(resources.map(({ kind }) => kind).sort()).toEqual([...kinds].sort());
   expect(resources[0]).toMatchObject({
     metadata: { name: "mesh", namespace: "default", labels: {} },
-    spec: { svidLifetimeSeconds: 3600, sessionLifetimeSeconds: 3600, auditSample: 0.01, defaultTier: "standard" },
+    spec: { svidLifetimeSeconds: 3600, sessionLifetimeSeconds: 3600, auditSample: 0.01, defaultTier: "standard", egress: "declared" },
   });
   expect(resources[1]).toMatchObject({
     spec: {
@@ -43,10 +44,24 @@ test("reads every kind, with defaults and short forms", () => {
       },
       operationsMode: "open",
       enforcement: "enforce",
+      addresses: [],
+      maxConcurrentRequests: 0,
+      traffic: {
+        connectTimeoutMs: 5000,
+        requestTimeoutMs: 0,
+        idleTimeoutMs: 0,
+        maxConcurrentRequests: 1024,
+        maxPendingRequests: 1024,
+        retries: { attempts: 2, budgetPercent: 20 },
+        outlierDetection: { consecutiveFailures: 5, baseEjectionSeconds: 30, maxEjectionPercent: 50 },
+      },
     },
   });
   expect(resources[2]).toMatchObject({ spec: { env: { A: "1", B: "true" }, quarantine: false } });
   expect(resources[5]).toMatchObject({ spec: { service: { name: "inventory" }, role: { name: "r", namespace: "iam" } } });
+  expect(resources[6]).toMatchObject({
+    spec: { hosts: ["api.example.com", "*.cdn.example", "203.0.113.7"], ports: [{ port: 443, protocol: "tls" }], policy: "optional" },
+  });
   for (const resource of resources) expect(readResource(JSON.stringify(resource), "again")).toEqual(resource);
 });
 
@@ -57,7 +72,7 @@ test("names file, line, column, field, what was expected and what was found, all
     "mesh.yaml:7:7: spec.ports[0].protocl: an unknown field; did you mean protocol?",
     'mesh.yaml:8:9: spec.tier: expected one of critical, standard, basic, found "gold"',
     'mesh.yaml:9:15: spec.hostnames[0]: expected a lower-case host name without port, found "Orders"',
-    'mesh.yaml:12:7: kind: expected one of Mesh, Service, Workload, Role, Policy, RoleBinding, found "Servce"; did you mean Service?',
+    'mesh.yaml:12:7: kind: expected one of Mesh, Service, Workload, Role, Policy, RoleBinding, ExternalService, found "Servce"; did you mean Service?',
     "mesh.yaml:15:1: expected a resource, found a list",
   ]);
 });
@@ -125,6 +140,42 @@ test.each([
     service("calls: [{ servce: a }]"),
     "mesh.yaml:5:13: spec.calls[0].servce: an unknown field; did you mean service?",
   ],
+  ["a call to nobody", service("calls: [{ actions: [Get] }]"), "mesh.yaml:5:11: spec.calls[0].service: expected text, found nothing"],
+  [
+    "a call to two",
+    service("calls: [{ service: a, external: b.example }]"),
+    "mesh.yaml:5:25: spec.calls[0].external: a field that does not go with the others",
+  ],
+  [
+    "a call to a URL",
+    service("calls: [{ external: 'https://a.example/' }]"),
+    'mesh.yaml:5:23: spec.calls[0].external: expected a lower-case host name without port, such as api.example.com or *.example.com, or an IP address, found "https://a.example/"',
+  ],
+  [
+    "an address that is none",
+    service("addresses: [10.0.0.256]"),
+    'mesh.yaml:5:15: spec.addresses[0]: expected an IP address, found "10.0.0.256"',
+  ],
+  [
+    "a misspelt setting of traffic",
+    service("traffic: { retries: { attempt: 3 } }"),
+    "mesh.yaml:5:25: spec.traffic.retries.attempt: an unknown field; did you mean attempts?",
+  ],
+  [
+    "a time-out in words",
+    service("traffic: { connectTimeoutMs: 5s }"),
+    'mesh.yaml:5:32: spec.traffic.connectTimeoutMs: expected a whole number from 1 to 600000, found "5s"',
+  ],
+  [
+    "a service with the name of something else in ARNs",
+    `${head("Service", "external")}spec: {}\n`,
+    'mesh.yaml:3:19: metadata.name: expected a name other than external, iam, sts, which ARNs use for other things, found "external"',
+  ],
+  [
+    "another egress",
+    `${head("Mesh", "mesh")}spec: { trustDomain: a, egress: deny }\n`,
+    'mesh.yaml:4:33: spec.egress: expected one of allow, declared, found "deny"',
+  ],
   ["a key twice", service("tier: basic\ntier: basic"), "mesh.yaml:6:3: map keys must be unique"],
   ["an alias", service("hostnames: &a [a]\ncalls: *a"), "mesh.yaml:6:10: expected plain values, found an alias"],
   ["a tag", service("hostnames: !!binary aGk="), "mesh.yaml:5:23: expected plain values, found a tag"],
@@ -141,6 +192,73 @@ test.each([
   ],
 ])("%s", (_name, text, message) => {
   expect(messageOf(text)).toContain(message);
+});
+
+const external = (spec: string) => `${head("ExternalService")}spec: { ${spec} }\n`;
+const ports = "ports: [{ port: 443, protocol: tls }]";
+const anExternalHost = "a lower-case host name without port, such as api.example.com or *.example.com, or an IP address";
+const aNetwork = "an IP address, or a network such as 10.0.0.0/8 with nothing behind its length";
+
+const refusedHosts = [
+  "A.example",
+  "a.example.",
+  "a..example",
+  "a.*.example",
+  "*",
+  "*.",
+  "**.example",
+  "a.example:443",
+  "10.0.0.0/8",
+  "127.1",
+  "0x7f.1",
+  "::x",
+  "-a.example",
+  "ä.example",
+];
+const refusedNetworks = ["10.0.0.1/8", "10.0.0.0/33", "a.example", "fe80::%1"];
+const cases: readonly (readonly [string, string])[] = [
+  [`hosts: [a.example]`, "mesh.yaml:4:7: spec.ports: expected a list, found nothing"],
+  [`hosts: [a.example], ports: []`, "mesh.yaml:4:36: spec.ports: expected a list of at least 1 item, found a list"],
+  [
+    `hosts: [a.example], ports: [{ port: 443 }]`,
+    "mesh.yaml:4:37: spec.ports[0].protocol: expected one of http, h2, grpc, tls, tcp, found nothing",
+  ],
+  [
+    `hosts: [a.example], ports: [{ port: 443, protocol: https }]`,
+    'mesh.yaml:4:60: spec.ports[0].protocol: expected one of http, h2, grpc, tls, tcp, found "https"',
+  ],
+  [
+    `hosts: [a.example], ports: [{ port: 1, protocol: tcp }, { port: 1, protocol: tls }]`,
+    "mesh.yaml:4:73: spec.ports[1].port: expected each port once, found 1",
+  ],
+  [ports, "mesh.yaml:4:7: spec.hosts: expected a list, found nothing"],
+  [`${ports}, hosts: []`, "mesh.yaml:4:55: spec.hosts: expected a list of at least 1 item, found a list"],
+  ...refusedHosts.map(
+    (host) =>
+      [`${ports}, hosts: ["${host}"]`, `mesh.yaml:4:56: spec.hosts[0]: expected ${anExternalHost}, found ${JSON.stringify(host)}`] as const,
+  ),
+  ...refusedNetworks.map(
+    (network) =>
+      [
+        `addresses: ["${network}"], ${ports}, hosts: [a.example]`,
+        `mesh.yaml:4:21: spec.addresses[0]: expected ${aNetwork}, found ${JSON.stringify(network)}`,
+      ] as const,
+  ),
+  [`${ports}, hosts: [a.example], policy: deny`, 'mesh.yaml:4:76: spec.policy: expected one of optional, required, found "deny"'],
+  [`${ports}, hosts: [a.example], adresses: []`, "mesh.yaml:4:68: spec.adresses: an unknown field; did you mean addresses?"],
+];
+
+test.each(cases)("an ExternalService of %s", (spec, message) => {
+  expect(messageOf(external(spec))).toEqual([message]);
+});
+
+test("addresses have one written form", () => {
+  const spec = `${ports}, hosts: ["2001:DB8:0::1"], addresses: ["::ffff:10.0.0.0/104", "FE80:0::/10", 1.2.3.4/32]`;
+  const resource = readResource(external(spec), "f");
+  expect(resource.spec).toMatchObject({ hosts: ["2001:db8::1"], addresses: ["10.0.0.0/8", "fe80::/10", "1.2.3.4"] });
+  expect(readResource(service('addresses: ["::FFFF:10.0.0.1", "FD00::1"]'), "f").spec).toMatchObject({
+    addresses: ["10.0.0.1", "fd00::1"],
+  });
 });
 
 test("mistakes in a policy are placed in the file around it", () => {

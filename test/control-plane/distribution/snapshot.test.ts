@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { policyFromJson } from "../../../common/policy/document.ts";
 import { fromString } from "../../../common/spiffe/id.ts";
 import { buildSnapshot } from "../../../control-plane/distribution/snapshot.ts";
@@ -103,5 +103,122 @@ test("revocations: dates round up to the second, quarantine needs none", () => {
       { spiffeId: id("q"), issuedBeforeSeconds: 0, quarantined: true },
       { spiffeId: id("w"), issuedBeforeSeconds: 1_767_225_601, quarantined: false },
     ],
+  });
+});
+
+test("traffic settings go to callers, limits and addresses to both sides", () => {
+  const yaml = document(
+    "Service",
+    "orders",
+    "{ ports: [{ port: 80, targetPort: 8080, protocol: grpc, permissive: true }], addresses: [10.0.0.1], maxConcurrentRequests: 7, traffic: { retries: { attempts: 0 } } }",
+  );
+  const { served, destinations } = snapshotFor(yaml, "orders");
+  const ports = [{ port: 80, targetPort: 8080, protocol: "grpc", permissive: true }];
+  expect(served[0]).toMatchObject({ ports, addresses: ["10.0.0.1"], maxConcurrentRequests: 7 });
+  expect(destinations[0]).toMatchObject({
+    ports,
+    addresses: ["10.0.0.1"],
+    traffic: { connectTimeoutMs: 5000, requestTimeoutMs: 0, retryAttempts: 0, retryBudgetPercent: 20, maxEjectionPercent: 50 },
+  });
+});
+
+describe("calls out of the mesh", () => {
+  const external = (namespace: string, name: string, spec = "") =>
+    `---\n{ apiVersion: countersign.dev/v1, kind: ExternalService, metadata: { name: ${name}, namespace: ${namespace} }, spec: { hosts: [${name}.example], ports: [{ port: 443, protocol: tls }], ${spec} } }\n`;
+
+  test("are closed unless the mesh says otherwise", () => {
+    expect(snapshotFor("", "x").mesh?.egress).toBe("declared");
+  });
+
+  test("know the hosts of their namespace and those of the Mesh's", () => {
+    const yaml =
+      external("shop", "own", "policy: required, addresses: [10.0.0.0/8]") + external("default", "all") + external("lab", "other");
+    expect(snapshotFor(yaml, "x").externalServices).toEqual([
+      {
+        namespace: "default",
+        name: "all",
+        hosts: ["all.example"],
+        ports: [{ port: 443, protocol: "tls" }],
+        addresses: [],
+        policyRequired: false,
+      },
+      {
+        namespace: "shop",
+        name: "own",
+        hosts: ["own.example"],
+        ports: [{ port: 443, protocol: "tls" }],
+        addresses: ["10.0.0.0/8"],
+        policyRequired: true,
+      },
+    ]);
+  });
+
+  const policies = `permissionPolicies: [${allow("external:*", '"arn:mesh:external:prod.example:shop:*.cdn.example"')}, ${allow("orders:*")}]`;
+
+  test("know what all the workload's own roles say of them, and nothing else", () => {
+    const yaml =
+      orders +
+      document("Service", "storefront", "{ calls: [orders, { external: api.example }, { external: '*.pay.example' }] }") +
+      document("Workload", "storefront", "{}") +
+      document("Role", "checkout", `{ ${trust}, ${policies}, permissionsBoundary: ${allow("external:*")} }`) +
+      document("Role", "stranger", `{ ${trust}, ${policies} }`) +
+      document("RoleBinding", "b", "{ workload: storefront, service: orders, role: checkout }");
+    const { ownRoles } = snapshotFor(yaml, "storefront");
+    const own = ownRoles.map(({ roleArn, policies, permissionsBoundary }) => ({
+      role: roleArn.slice(roleArn.indexOf("role/")),
+      resources: policies.map(({ document }) =>
+        policyFromJson(document, "identity").statements.map(({ action, resource }) => [action.patterns, resource?.patterns]),
+      ),
+      bounded: permissionsBoundary !== "",
+    }));
+    expect(own).toEqual([
+      { role: "role/checkout", resources: [[[["external:*"], ["arn:mesh:external:prod.example:shop:*.cdn.example"]]]], bounded: true },
+      {
+        role: "role/service-linked/storefront",
+        resources: [
+          [
+            [["external:Connect"], ["arn:mesh:external:prod.example:shop:*.pay.example"]],
+            [["external:Connect"], ["arn:mesh:external:prod.example:shop:api.example"]],
+          ],
+        ],
+        bounded: false,
+      },
+    ]);
+    expect(snapshotFor(yaml, "orders").ownRoles).toEqual([]);
+  });
+
+  test("leave out what is said of other namespaces' hosts", () => {
+    const elsewhere = allow("external:Connect", '"arn:mesh:external:prod.example:lab:a.example"');
+    const yaml =
+      orders +
+      document("Workload", "orders", "{}") +
+      document("Role", "r", `{ ${trust}, permissionPolicies: [${elsewhere}] }`) +
+      document("RoleBinding", "b", "{ workload: orders, service: orders, role: r }");
+    expect(snapshotFor(yaml, "orders").ownRoles).toEqual([]);
+  });
+
+  test("a boundary alone may deny them, and a policy that is missing denies", () => {
+    const yaml =
+      orders +
+      document("Workload", "orders", "{}") +
+      document("Role", "r", `{ ${trust}, permissionPolicies: [nowhere], permissionsBoundary: ${allow("external:*")} }`) +
+      document("Role", "s", `{ ${trust}, permissionsBoundary: ${allow("external:*")} }`) +
+      document("RoleBinding", "b", "{ workload: orders, service: orders, role: r }") +
+      document("RoleBinding", "c", "{ workload: orders, service: inventory, role: s }");
+    expect(snapshotFor(yaml, "orders").ownRoles).toMatchObject([
+      { policies: [{ name: "nowhere", document: "{}" }] },
+      { policies: [], permissionsBoundary: expect.stringContaining("external") as unknown },
+    ]);
+  });
+
+  test("a workload that is none of the mesh's has no namespace to call from", () => {
+    const state = stateFromYaml(external("shop", "own") + external("default", "all"));
+    const { externalServices, ownRoles } = buildSnapshot(
+      state,
+      { bundles: [], sessionJwks: "{}" },
+      fromString("spiffe://prod.example/agent"),
+    );
+    expect(externalServices.map(({ name }) => name)).toEqual(["all"]);
+    expect(ownRoles).toEqual([]);
   });
 });

@@ -3,6 +3,7 @@ import { assert, constantFrom, double, integer, array, property, record } from "
 import { describe, expect, test } from "vitest";
 import type { Destination as DestinationMessage, Snapshot } from "../../../common/gen/mesh/v1/mesh.ts";
 import { destinationsFromSnapshot, noDestinations, pickEndpoint, type Endpoint } from "../../../sidecar/outbound/destinations.ts";
+import { defaultTraffic } from "../../../sidecar/outbound/traffic/settings.ts";
 
 function message(change: Partial<DestinationMessage> = {}): DestinationMessage {
   return {
@@ -15,6 +16,8 @@ function message(change: Partial<DestinationMessage> = {}): DestinationMessage {
     roleArn: "arn:mesh:iam:test.example:shop:role/caller",
     tier: "standard",
     allowEncodedSlashes: false,
+    addresses: [],
+    traffic: undefined,
     ...change,
   };
 }
@@ -31,6 +34,54 @@ describe("destinations of a snapshot", () => {
     expect(byHost.get("vault")).toMatchObject({ scope: "vault.shop", maxSessionSeconds: 900 });
     // Names from the wire meet no prototype.
     expect(byHost.get("constructor")).toBeUndefined();
+  });
+
+  test("are found by their virtual addresses, whatever form these have", () => {
+    const { byHost, byAddress } = destinationsFromSnapshot(
+      snapshot(
+        message({ addresses: ["10.0.0.1", "FD00:0::1"] }),
+        message({ name: "vault", hostnames: ["vault"], addresses: ["::ffff:10.0.0.2"] }),
+      ),
+      noDestinations,
+    );
+    expect(byAddress.get("10.0.0.1")).toBe(byHost.get("target"));
+    expect(byAddress.get("fd00::1")).toBe(byHost.get("target"));
+    expect(byAddress.get("10.0.0.2")).toBe(byHost.get("vault"));
+    expect(() => destinationsFromSnapshot(snapshot(message({ addresses: ["10.0.0.0/8"] })), noDestinations)).toThrow(TypeError);
+  });
+
+  test("have the ports and the traffic settings of the service", () => {
+    const port = { port: 80, targetPort: 8080, protocol: "grpc", permissive: false };
+    const traffic = {
+      connectTimeoutMs: 1,
+      requestTimeoutMs: 2,
+      idleTimeoutMs: 3,
+      maxConcurrentRequests: 4,
+      maxPendingRequests: 5,
+      retryAttempts: 6,
+      retryBudgetPercent: 7,
+      consecutiveFailures: 8,
+      baseEjectionSeconds: 9,
+      maxEjectionPercent: 10,
+    };
+    const { byHost } = destinationsFromSnapshot(
+      snapshot(message({ ports: [port], traffic }), message({ name: "vault", hostnames: ["vault"] })),
+      noDestinations,
+    );
+    expect(byHost.get("target")?.ports).toEqual(new Map([[80, { port: 80, protocol: "grpc" }]]));
+    expect(byHost.get("target")?.traffic).toEqual({
+      connectTimeoutMs: 1,
+      requestTimeoutMs: 2,
+      idleTimeoutMs: 3,
+      maxConcurrentRequests: 4,
+      maxPendingRequests: 5,
+      retries: { attempts: 6, budgetPercent: 7 },
+      outlierDetection: { consecutiveFailures: 8, baseEjectionSeconds: 9, maxEjectionPercent: 10 },
+    });
+    expect(byHost.get("vault")?.traffic).toBe(defaultTraffic);
+    expect(() => destinationsFromSnapshot(snapshot(message({ ports: [{ ...port, protocol: "quic" }] })), noDestinations)).toThrow(
+      TypeError,
+    );
   });
 
   test("an endpoint outlives snapshots, with the calls on their way to it", () => {

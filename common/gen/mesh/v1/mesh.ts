@@ -54,7 +54,13 @@ export interface Snapshot {
   destinations: Destination[];
   /** Permissions of the roles that can match a served service. */
   roles: RolePermissions[];
-  revocations: Revocations | undefined;
+  revocations:
+    | Revocations
+    | undefined;
+  /** Hosts outside the mesh that are listed for this sidecar's workload. */
+  externalServices: ExternalService[];
+  /** Permissions of this workload's own roles that can match a call out of the mesh. */
+  ownRoles: RolePermissions[];
 }
 
 export interface MeshSettings {
@@ -66,6 +72,8 @@ export interface MeshSettings {
   maxHashedBodyBytes: number;
   /** Share of allowed calls that is recorded, 0 to 1. Denials always are. */
   auditSample: number;
+  /** allow or declared: what becomes of calls to hosts that are neither services nor listed. */
+  egress: string;
 }
 
 export interface ServedService {
@@ -87,6 +95,10 @@ export interface ServedService {
   presignedMaxExpiresSeconds: number;
   /** Whether another workload than the signer's may use such a signature. */
   presignedAnyBearer: boolean;
+  /** Virtual IP addresses by which callers reach it. */
+  addresses: string[];
+  /** Calls that this instance's application is given at once; 0 for no limit. */
+  maxConcurrentRequests: number;
 }
 
 export interface ServicePort {
@@ -120,6 +132,45 @@ export interface Destination {
   tier: string;
   /** As the receiver normalises paths. */
   allowEncodedSlashes: boolean;
+  /** Virtual IP addresses: a connection to one of them is a call to the service. */
+  addresses: string[];
+  traffic: Traffic | undefined;
+}
+
+/** How callers manage their traffic to a service; 0 is no limit, and never. */
+export interface Traffic {
+  connectTimeoutMs: number;
+  /** From the head of a call to the head of its answer. */
+  requestTimeoutMs: number;
+  idleTimeoutMs: number;
+  /** From one sidecar. */
+  maxConcurrentRequests: number;
+  maxPendingRequests: number;
+  retryAttempts: number;
+  /** Retries for every hundred requests. */
+  retryBudgetPercent: number;
+  /** Failures in a row that eject an endpoint. */
+  consecutiveFailures: number;
+  baseEjectionSeconds: number;
+  maxEjectionPercent: number;
+}
+
+export interface ExternalService {
+  namespace: string;
+  name: string;
+  /** Names, `*.` for any one label at the front, or IP addresses. */
+  hosts: string[];
+  ports: ExternalPort[];
+  /** IP addresses and networks in which the hosts are; empty if they are where DNS says. */
+  addresses: string[];
+  /** Whether one of the caller's roles has to allow the call. */
+  policyRequired: boolean;
+}
+
+export interface ExternalPort {
+  port: number;
+  /** http, h2, grpc, tls or tcp. */
+  protocol: string;
 }
 
 export interface Endpoint {
@@ -410,6 +461,8 @@ function createBaseSnapshot(): Snapshot {
     destinations: [],
     roles: [],
     revocations: undefined,
+    externalServices: [],
+    ownRoles: [],
   };
 }
 
@@ -438,6 +491,12 @@ export const Snapshot: MessageFns<Snapshot> = {
     }
     if (message.revocations !== undefined) {
       Revocations.encode(message.revocations, writer.uint32(66).fork()).join();
+    }
+    for (const v of message.externalServices) {
+      ExternalService.encode(v!, writer.uint32(74).fork()).join();
+    }
+    for (const v of message.ownRoles) {
+      RolePermissions.encode(v!, writer.uint32(82).fork()).join();
     }
     return writer;
   },
@@ -519,6 +578,22 @@ export const Snapshot: MessageFns<Snapshot> = {
             message.revocations = Revocations.decode(reader, reader.uint32());
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.externalServices.push(ExternalService.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.ownRoles.push(RolePermissions.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -541,6 +616,7 @@ function createBaseMeshSettings(): MeshSettings {
     svidLifetimeSeconds: 0,
     maxHashedBodyBytes: 0,
     auditSample: 0,
+    egress: "",
   };
 }
 
@@ -566,6 +642,9 @@ export const MeshSettings: MessageFns<MeshSettings> = {
     }
     if (message.auditSample !== 0) {
       writer.uint32(57).double(message.auditSample);
+    }
+    if (message.egress !== "") {
+      writer.uint32(66).string(message.egress);
     }
     return writer;
   },
@@ -639,6 +718,14 @@ export const MeshSettings: MessageFns<MeshSettings> = {
             message.auditSample = reader.double();
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.egress = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -666,6 +753,8 @@ function createBaseServedService(): ServedService {
     allowEncodedSlashes: false,
     presignedMaxExpiresSeconds: 0,
     presignedAnyBearer: false,
+    addresses: [],
+    maxConcurrentRequests: 0,
   };
 }
 
@@ -706,6 +795,12 @@ export const ServedService: MessageFns<ServedService> = {
     }
     if (message.presignedAnyBearer !== false) {
       writer.uint32(96).bool(message.presignedAnyBearer);
+    }
+    for (const v of message.addresses) {
+      writer.uint32(106).string(v!);
+    }
+    if (message.maxConcurrentRequests !== 0) {
+      writer.uint32(112).uint32(message.maxConcurrentRequests);
     }
     return writer;
   },
@@ -817,6 +912,22 @@ export const ServedService: MessageFns<ServedService> = {
             }
 
             message.presignedAnyBearer = reader.bool();
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.addresses.push(reader.string());
+            continue;
+          }
+          case 14: {
+            if (tag !== 112) {
+              break;
+            }
+
+            message.maxConcurrentRequests = reader.uint32();
             continue;
           }
         }
@@ -1001,6 +1112,8 @@ function createBaseDestination(): Destination {
     roleArn: "",
     tier: "",
     allowEncodedSlashes: false,
+    addresses: [],
+    traffic: undefined,
   };
 }
 
@@ -1032,6 +1145,12 @@ export const Destination: MessageFns<Destination> = {
     }
     if (message.allowEncodedSlashes !== false) {
       writer.uint32(72).bool(message.allowEncodedSlashes);
+    }
+    for (const v of message.addresses) {
+      writer.uint32(82).string(v!);
+    }
+    if (message.traffic !== undefined) {
+      Traffic.encode(message.traffic, writer.uint32(90).fork()).join();
     }
     return writer;
   },
@@ -1119,6 +1238,336 @@ export const Destination: MessageFns<Destination> = {
             }
 
             message.allowEncodedSlashes = reader.bool();
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.addresses.push(reader.string());
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.traffic = Traffic.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseTraffic(): Traffic {
+  return {
+    connectTimeoutMs: 0,
+    requestTimeoutMs: 0,
+    idleTimeoutMs: 0,
+    maxConcurrentRequests: 0,
+    maxPendingRequests: 0,
+    retryAttempts: 0,
+    retryBudgetPercent: 0,
+    consecutiveFailures: 0,
+    baseEjectionSeconds: 0,
+    maxEjectionPercent: 0,
+  };
+}
+
+export const Traffic: MessageFns<Traffic> = {
+  encode(message: Traffic, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.connectTimeoutMs !== 0) {
+      writer.uint32(8).uint32(message.connectTimeoutMs);
+    }
+    if (message.requestTimeoutMs !== 0) {
+      writer.uint32(16).uint32(message.requestTimeoutMs);
+    }
+    if (message.idleTimeoutMs !== 0) {
+      writer.uint32(24).uint32(message.idleTimeoutMs);
+    }
+    if (message.maxConcurrentRequests !== 0) {
+      writer.uint32(32).uint32(message.maxConcurrentRequests);
+    }
+    if (message.maxPendingRequests !== 0) {
+      writer.uint32(40).uint32(message.maxPendingRequests);
+    }
+    if (message.retryAttempts !== 0) {
+      writer.uint32(48).uint32(message.retryAttempts);
+    }
+    if (message.retryBudgetPercent !== 0) {
+      writer.uint32(56).uint32(message.retryBudgetPercent);
+    }
+    if (message.consecutiveFailures !== 0) {
+      writer.uint32(64).uint32(message.consecutiveFailures);
+    }
+    if (message.baseEjectionSeconds !== 0) {
+      writer.uint32(72).uint32(message.baseEjectionSeconds);
+    }
+    if (message.maxEjectionPercent !== 0) {
+      writer.uint32(80).uint32(message.maxEjectionPercent);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Traffic {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTraffic();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.connectTimeoutMs = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.requestTimeoutMs = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.idleTimeoutMs = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.maxConcurrentRequests = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.maxPendingRequests = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.retryAttempts = reader.uint32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.retryBudgetPercent = reader.uint32();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.consecutiveFailures = reader.uint32();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.baseEjectionSeconds = reader.uint32();
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.maxEjectionPercent = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseExternalService(): ExternalService {
+  return { namespace: "", name: "", hosts: [], ports: [], addresses: [], policyRequired: false };
+}
+
+export const ExternalService: MessageFns<ExternalService> = {
+  encode(message: ExternalService, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.namespace !== "") {
+      writer.uint32(10).string(message.namespace);
+    }
+    if (message.name !== "") {
+      writer.uint32(18).string(message.name);
+    }
+    for (const v of message.hosts) {
+      writer.uint32(26).string(v!);
+    }
+    for (const v of message.ports) {
+      ExternalPort.encode(v!, writer.uint32(34).fork()).join();
+    }
+    for (const v of message.addresses) {
+      writer.uint32(42).string(v!);
+    }
+    if (message.policyRequired !== false) {
+      writer.uint32(48).bool(message.policyRequired);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ExternalService {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseExternalService();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.namespace = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.hosts.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.ports.push(ExternalPort.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.addresses.push(reader.string());
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.policyRequired = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseExternalPort(): ExternalPort {
+  return { port: 0, protocol: "" };
+}
+
+export const ExternalPort: MessageFns<ExternalPort> = {
+  encode(message: ExternalPort, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.port !== 0) {
+      writer.uint32(8).uint32(message.port);
+    }
+    if (message.protocol !== "") {
+      writer.uint32(18).string(message.protocol);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ExternalPort {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseExternalPort();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.port = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.protocol = reader.string();
             continue;
           }
         }
