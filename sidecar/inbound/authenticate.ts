@@ -4,6 +4,8 @@
  *
  * Guarantees for what it lets pass: method, path, query, host and signed headers are what the holder of the session's
  * secret signed for this service within the skew; the session belongs to the TLS peer; the same request has not been seen.
+ * A signature in the query, where the service takes one, holds for its own life instead, and any number of times; and
+ * where the service says so, another workload may bear it: then the session is still the signer's, whose permissions count.
  * The body is bound by its declared hash, which `bodyMatches` checks once the body is whole; or, streamed, by the signatures
  * of its chunks, which a chunk reader made from `stream` checks as they come.
  * Does not decide whether the caller may (authorize.ts).
@@ -11,13 +13,11 @@
 import { hash, type KeyObject } from "node:crypto";
 import { createField, FieldKind, findField, type Field } from "../../common/http/field.ts";
 import type { Session } from "../../common/session/claims.ts";
-import { parseAuthorization, type ParsedAuthorization } from "../../common/sigv4/authorization.ts";
 import { hasQueryAuthentication } from "../../common/sigv4/canonical-query.ts";
 import type { SignableRequest } from "../../common/sigv4/canonical-request.ts";
-import { checkDate } from "../../common/sigv4/check-date.ts";
 import type { ChunkChainOptions } from "../../common/sigv4/chunk-signature.ts";
 import { SigV4Error, type SigV4ErrorCode } from "../../common/sigv4/error.ts";
-import { orderForVerifying, type HeaderOrder } from "../../common/sigv4/header-order.ts";
+import type { HeaderOrder } from "../../common/sigv4/header-order.ts";
 import { emptyPayload, emptyPayloadHash, parsePayloadHash, type PayloadHash } from "../../common/sigv4/payload-hash.ts";
 import { checkScope } from "../../common/sigv4/scope.ts";
 import { parseStreamDeclaration, type StreamDeclaration } from "../../common/sigv4/stream-declaration.ts";
@@ -27,6 +27,7 @@ import type { Reason, Refusal } from "../reason.ts";
 import { parseSequence, type ReplayGuard, type SignatureCache } from "./replay-window.ts";
 import type { Served, ServedService } from "./served.ts";
 import type { SessionKey } from "./sessions.ts";
+import { readPresignature, readSignature, valueAt, type Signature, type SignatureTime } from "./signature.ts";
 
 /** What is known of the sender once a request is authenticated. */
 export interface Authentication {
@@ -123,19 +124,16 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
     exchange: Exchange,
     service: ServedService,
     served: Served,
-    authorizationField: Field,
+    signature: Signature,
+    nowSeconds: number,
     resolved: SessionKey | undefined,
   ): AuthenticationOutcome {
     const { head } = exchange;
     const { fields } = head;
-    const authorization = parseAuthorization(authorizationField.value);
+    const { authorization, order, token } = signature;
     const { claim } = authorization;
-    const order = orderForVerifying(fields, claim.signedHeaders);
-    const nowSeconds = Math.floor(options.now() / 1000);
-    const date = checkDate(valueAt(fields, order.date), claim.scope, nowSeconds, options.maxSkewSeconds());
     checkScope(claim.scope, options.region(), service.scope);
 
-    const token = valueAt(fields, order.securityToken);
     if (token === "") return refuse("malformed-signature", "a signature without a session token");
     const sessionKey = resolved ?? options.lookup(token, service.scope, claim.scope.date);
     if (!sessionKey) return { kind: "unresolved", token, scopeService: service.scope, date: claim.scope.date };
@@ -149,36 +147,40 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
     if (session.issuedAtSeconds < (served.revokedRoles.get(session.roleArn) ?? 0)) {
       return refuse("session-revoked", "sessions of the role from that time are revoked");
     }
-    if (session.spiffeId !== exchange.peer.spiffeId) {
+    const borne = session.spiffeId !== exchange.peer.spiffeId;
+    if (borne && !(signature.presigned && service.presigned?.anyBearer === true)) {
       return refuse("identity-mismatch", `the session belongs to ${session.spiffeId}, not to ${exchange.peer.spiffeId}`);
     }
 
-    const declared = valueAt(fields, order.contentSha256);
+    const declared = signature.contentSha256;
     if (declared === "" && head.contentLength !== 0 && exchange.body === undefined) return { kind: "needs-body" };
-    const payload = declared === "" ? payloadOf(exchange.body) : declaredPayload(declared, service);
+    const payload = declared === "" ? payloadOf(exchange.body) : declaredPayload(declared, service, signature.presigned);
     if (!payload) return refuse("unsigned-payload", `tier ${service.tier.name} takes no unsigned body`);
     const request: SignableRequest = {
       method: head.method,
       path: exchange.path,
-      query: exchange.query,
+      query: signature.signedQuery,
       host: hostField(head.authority),
       fields,
       payloadHash: payload.value,
     };
-    verifyRequest(request, authorization, sessionKey.key, order);
-    const stream = payload.mode === "streamed" ? signedStream(payload, fields, order, authorization, sessionKey.key) : undefined;
+    verifyRequest(request, authorization, sessionKey.key, order, signature.amzDate);
+    const stream = payload.mode === "streamed" ? signedStream(payload, fields, signature, sessionKey.key) : undefined;
 
-    const replayed = checkReplay(order, fields, session, service, authorization.signature, date, nowSeconds);
+    const replayed = checkReplay(order, fields, session, service, authorization.signature, signature.date, nowSeconds);
     if (replayed) return { kind: "refused", refusal: replayed };
+    // Neither policies nor the application are concerned with what was the signature's.
+    if (signature.presigned) exchange.query = signature.applicationQuery;
     return {
       kind: "authenticated",
       authentication: {
-        session,
+        // What is kept by session is kept for one peer: another one that bears it gets a session of its own.
+        session: borne ? { ...session } : session,
         payload,
         stream,
         signed: claim.signedNames,
         sequence: valueAt(fields, order.sequence),
-        signatureAge: nowSeconds - date,
+        signatureAge: nowSeconds - signature.date,
       },
     };
   }
@@ -216,26 +218,33 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
     return undefined;
   }
 
-  return (exchange, service, served, resolved) => {
+  /** The signature that is to be judged; undefined for a call that a `basic` service takes without. */
+  function find(exchange: Exchange, service: ServedService, time: SignatureTime): Signature | Refusal | undefined {
     const { head, query } = exchange;
-    if (hasQueryAuthentication(query)) {
-      return refuse(
-        head.kinds & FieldKind.AUTHORIZATION ? "duplicate-signature" : "missing-signature",
-        "signatures in the query are not accepted here",
-      );
-    }
     const authorization = head.kinds & FieldKind.AUTHORIZATION ? findField(head.fields, "authorization") : undefined;
+    if (hasQueryAuthentication(query)) {
+      if (authorization) return { reason: "duplicate-signature", detail: "an Authorization beside a signature in the query" };
+      if (!service.presigned) return { reason: "missing-signature", detail: "signatures in the query are not accepted here" };
+      return readPresignature(query, head.fields, service.presigned, time);
+    }
     if (!authorization || (!service.tier.signatureRequired && !authorization.value.startsWith("AWS4-"))) {
-      if (service.tier.signatureRequired) return refuse("missing-signature", "no Authorization");
-      return { kind: "authenticated", authentication: unsignedCall };
+      return service.tier.signatureRequired ? { reason: "missing-signature", detail: "no Authorization" } : undefined;
     }
     for (const field of head.fields) {
       if (field.kinds & FieldKind.AUTHORIZATION && field !== authorization) {
-        return refuse("duplicate-signature", "more than one Authorization");
+        return { reason: "duplicate-signature", detail: "more than one Authorization" };
       }
     }
+    return readSignature(authorization.value, head.fields, query, time);
+  }
+
+  return (exchange, service, served, resolved) => {
+    const nowSeconds = Math.floor(options.now() / 1000);
     try {
-      return judge(exchange, service, served, authorization, resolved);
+      const signature = find(exchange, service, { nowSeconds, skewSeconds: options.maxSkewSeconds() });
+      if (!signature) return { kind: "authenticated", authentication: unsignedCall };
+      if ("reason" in signature) return { kind: "refused", refusal: signature };
+      return judge(exchange, service, served, signature, nowSeconds, resolved);
     } catch (error) {
       if (error instanceof SigV4Error) return { kind: "refused", refusal: signatureRefusal(error) };
       throw error;
@@ -248,31 +257,25 @@ export function signatureRefusal(error: SigV4Error): Refusal {
   return { reason: reasonOf[error.code], detail: error.message };
 }
 
-function valueAt(fields: readonly Field[], position: number): string {
-  return position < 0 ? "" : (fields[position]?.value ?? "");
-}
-
 /** SigV4 signs the body's hash also where no header repeats it, as curl does. */
 function payloadOf(body: Buffer | undefined): PayloadHash {
   return body === undefined || body.length === 0 ? emptyPayload : { mode: "hashed", value: hash("sha256", body) };
 }
 
 /** What `x-amz-content-sha256` says of the body; undefined where the service does not take it so. */
-function declaredPayload(declared: string, service: ServedService): PayloadHash | undefined {
+function declaredPayload(declared: string, service: ServedService, presigned: boolean): PayloadHash | undefined {
   const payload = parsePayloadHash(declared);
   if (payload.mode === "unsigned" && !service.tier.unsignedPayload) return undefined;
+  if (payload.mode === "streamed" && presigned) {
+    throw new SigV4Error("unsupported-payload-mode", "a signature in the query does not begin a chain of chunks");
+  }
   return payload;
 }
 
-function signedStream(
-  payload: PayloadHash,
-  fields: readonly Field[],
-  order: HeaderOrder,
-  { claim, signature }: ParsedAuthorization,
-  signingKey: KeyObject,
-): SignedStream {
-  const chain = { signingKey, amzDate: valueAt(fields, order.date), scopeText: claim.scopeText, seedSignature: signature };
-  return { ...chain, ...parseStreamDeclaration(payload, fields) };
+function signedStream(payload: PayloadHash, fields: readonly Field[], signature: Signature, signingKey: KeyObject): SignedStream {
+  const { amzDate, authorization } = signature;
+  const { claim, signature: seedSignature } = authorization;
+  return { signingKey, amzDate, scopeText: claim.scopeText, seedSignature, ...parseStreamDeclaration(payload, fields) };
 }
 
 /** Whether `body` is the one that was signed, as a whole. */

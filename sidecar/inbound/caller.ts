@@ -45,7 +45,8 @@ export function createSessionCaller(session: Session, peer: Peer, service: Serve
   }
   return {
     sessionArn,
-    principal: { sessionArn, roleArn: session.roleArn, spiffeId: peer.spiffeId, trustDomain: session.trustDomain },
+    // The signer's, also where another workload bears the signature.
+    principal: { sessionArn, roleArn: session.roleArn, spiffeId: session.spiffeId, trustDomain: session.trustDomain },
     policies,
     roleTags: role?.tags,
     identityFields: [createField("x-countersign-principal", sessionArn), ...peerFields(peer, service)],
