@@ -24,12 +24,16 @@ export function checkServes(receiver: SpiffeId, scopeService: string, state: Mes
 }
 
 /**
- * Throws RequestError `invalid-argument` unless `date` (`yyyymmdd`) is a day that some clock within the permitted skew may call today.
+ * Throws RequestError `invalid-argument` unless `date` (`yyyymmdd`) is a day of the session's life so far, by some clock within
+ * the permitted skew: what was signed for later use (a presigned URL) may be of yesterday.
  */
-export function checkScopeDate(date: string, state: MeshState, now: number): void {
+export function checkScopeDate(date: string, { issuedAtSeconds }: Pick<Session, "issuedAtSeconds">, state: MeshState, now: number): void {
   const skew = state.mesh.spec.maxClockSkewSeconds * 1000;
-  const days = [now - skew, now, now + skew].map((time) => new Date(time).toISOString().slice(0, 10).replaceAll("-", ""));
-  if (!days.includes(date)) throw new RequestError("invalid-argument", "wrong-date", "the date is not today's");
+  // No session lasts a whole day, so these are all its days.
+  const days = [issuedAtSeconds * 1000 - skew, now - skew, now, now + skew].map((time) =>
+    new Date(time).toISOString().slice(0, 10).replaceAll("-", ""),
+  );
+  if (!days.includes(date)) throw new RequestError("invalid-argument", "wrong-date", "the date is no day of the session's life");
 }
 
 /** Whether the session is still wanted. Throws RequestError `permission-denied`. */

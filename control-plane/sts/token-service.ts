@@ -92,8 +92,8 @@ export function createTokenService(options: {
       const { leaf } = requirePeer(peers, origin, state);
       // First of all: a stranger does not learn whether a token is good.
       checkServes(leaf.spiffeId, scopeService, state);
-      checkScopeDate(date, state, clock.now());
       const session = await verify(sessionToken, state);
+      checkScopeDate(date, session, state, clock.now());
       checkSessionStands(session, state);
       const signingKey = scopedKey(session, epochOf(session, state), date, state.region, scopeService);
       report.metrics.resolutions.inc();

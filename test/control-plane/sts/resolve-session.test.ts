@@ -3,9 +3,9 @@ import { checkScopeDate } from "../../../control-plane/sts/resolve-session.ts";
 import { stateFromYaml } from "../mesh-state.ts";
 
 const state = stateFromYaml("");
-const accepts = (date: string, now: number) => {
+const accepts = (date: string, now: number, age = 0) => {
   try {
-    checkScopeDate(date, state, now);
+    checkScopeDate(date, { issuedAtSeconds: now / 1000 - age }, state, now);
     return true;
   } catch {
     return false;
@@ -33,4 +33,13 @@ test.each([
     "20260615\n",
   ];
   expect(candidates.filter((date) => accepts(date, now))).toEqual(days);
+});
+
+test("it may be of any day that the session has lived on, for what was signed to be used later", () => {
+  const past = Date.UTC(2026, 5, 16, 8);
+  expect(accepts("20260615", past, 7 * 3600)).toBe(false);
+  expect(accepts("20260615", past, 8 * 3600)).toBe(true);
+  expect(accepts("20260615", past, 12 * 3600)).toBe(true);
+  expect(accepts("20260614", past, 12 * 3600)).toBe(false);
+  expect(accepts("20260617", past, 12 * 3600)).toBe(false);
 });
