@@ -1,5 +1,7 @@
 /** The command line. Commands load what they need when they run: a sidecar does not read what `up` is made of. */
 import { Command } from "commander";
+import type { InterceptOptions } from "./intercept.ts";
+import type { RuleOptions } from "./intercept/options.ts";
 import packageJson from "../package.json" with { type: "json" };
 import { endWithReader, fail } from "./fail.ts";
 
@@ -72,6 +74,75 @@ program
   .action(async () => {
     const { controlPlane } = await import("./control-plane.ts");
     await controlPlane();
+  });
+
+const intercept = program
+  .command("intercept")
+  .description("send a network namespace's TCP through its sidecar: the kernel's rules for that");
+
+/** What the rules say; the sidecar has to be started with the same. */
+function withRuleOptions(command: Command): Command {
+  return command
+    .option("--mode <mode>", "how connections come in: redirect or tproxy (default: redirect)")
+    .option("--proxy-uid <ids>", "users whose connections are left alone (default: 1337)")
+    .option("--proxy-gid <ids>", "groups whose connections are left alone")
+    .option("--outbound-port <port>", "where the sidecar takes what leaves (default: 15001)")
+    .option("--inbound-port <port>", "where the sidecar takes what comes in (default: 15006)");
+}
+
+function withFilterOptions(command: Command): Command {
+  return withRuleOptions(command)
+    .option("--admin-ports <ports>", "of the sidecar, never redirected (default: 15000,15020,15021)")
+    .option("--skip-outbound-ports <ports>", "left alone, such as 22,8000-8010")
+    .option("--skip-inbound-ports <ports>", "left alone")
+    .option("--skip-outbound-cidrs <networks>", "left alone, such as 10.0.0.0/8,fd00::/8")
+    .option("--include-outbound-cidrs <networks>", "all others are left alone")
+    .option("--backend <name>", "nft, iptables or auto", "auto")
+    .option("--json", "print JSON");
+}
+
+const ruleNames = ["mode", "proxyUid", "proxyGid", "outboundPort", "inboundPort", "adminPorts", "skipOutboundPorts"];
+const isRule = (name: string) => ruleNames.includes(name) || name.startsWith("skip") || name.startsWith("include");
+
+withFilterOptions(intercept.command("install"))
+  .description("install the rules, all or none; once is as good as twice")
+  .option("--dry-run", "ask the kernel whether it would take them, and print them")
+  .action(async (options: InterceptOptions) => {
+    const { interceptInstall } = await import("./intercept.ts");
+    await interceptInstall(options);
+  });
+
+intercept
+  .command("remove")
+  .description("take all of them away, and nothing else")
+  .option("--backend <name>", "nft, iptables or auto", "auto")
+  .option("--dry-run", "only say what would be removed")
+  .option("--json", "print JSON")
+  .action(async (options: InterceptOptions) => {
+    const { interceptRemove } = await import("./intercept.ts");
+    await interceptRemove(options);
+  });
+
+withFilterOptions(intercept.command("status"))
+  .description("what is installed; with options, whether it is what they ask for (3: nothing is, 4: something else is)")
+  .action(async (options: InterceptOptions) => {
+    const { interceptStatus } = await import("./intercept.ts");
+    await interceptStatus(options, Object.keys(options).some(isRule));
+  });
+
+withFilterOptions(intercept.command("print"))
+  .description("print the rules as the backend takes them; needs no privileges")
+  .action(async (options: InterceptOptions) => {
+    const { interceptPrint } = await import("./intercept.ts");
+    interceptPrint(options);
+  });
+
+withRuleOptions(intercept.command("run"))
+  .description("become the proxy's user, without any privilege, and run the sidecar; for tproxy with its socket, which takes root")
+  .argument("[command...]", "instead of the sidecar; after --, where it has options of its own")
+  .action(async (command: string[], options: RuleOptions) => {
+    const { interceptRun } = await import("./intercept.ts");
+    interceptRun(command, options);
   });
 
 endWithReader();

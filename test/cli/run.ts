@@ -1,9 +1,11 @@
 /** The command line as a user has it: a process, its output, its end. */
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { text } from "node:stream/consumers";
-import { countersign } from "../mesh/harness.ts";
+
+export const countersign = join(import.meta.dirname, "../../bin/countersign");
 
 export interface Finished {
   readonly status: number | null;

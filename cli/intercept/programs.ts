@@ -1,0 +1,67 @@
+/** The programs of this machine that know netfilter and network namespaces, run to their end. */
+import { spawn } from "node:child_process";
+import { text } from "node:stream/consumers";
+import { RulesError } from "./error.ts";
+
+export interface Finished {
+  readonly status: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs a program with `input` on its stdin. Throws RulesError `no-program` where there is none of that name. */
+export type Run = (command: readonly string[], input?: string) => Promise<Finished>;
+
+const packages = new Map([
+  ["nft", "nftables"],
+  ["ip", "iproute2"],
+  ["setpriv", "util-linux"],
+]);
+
+/** Administrators' programs, which the PATH of a plain user and of some containers leaves out. */
+const administrators = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
+
+function searchPath(): string {
+  const path = process.env["PATH"] ?? "/usr/local/bin:/usr/bin:/bin";
+  return [...new Set([...path.split(":"), ...administrators])].join(":");
+}
+
+/** In the network namespace of this process. Programs speak English, since their words are looked into. */
+export const runHere: Run = async (command, input) => {
+  const [program = "", ...args] = command;
+  const child = spawn(program, args, { stdio: ["pipe", "pipe", "pipe"], env: { ...process.env, PATH: searchPath(), LC_ALL: "C" } });
+  const ended = new Promise<number>((resolve, reject) => {
+    child.once("error", (error: NodeJS.ErrnoException) => reject(error.code === "ENOENT" ? missing(program, error) : error));
+    child.once("close", (code) => resolve(code ?? 128));
+  });
+  // One that does not read what it is given says why on stderr.
+  child.stdin.on("error", () => undefined);
+  child.stdin.end(input);
+  const [status, stdout, stderr] = await Promise.all([ended, text(child.stdout), text(child.stderr)]);
+  return { status, stdout, stderr };
+};
+
+/** In a network namespace that `ip netns` knows by that name. */
+export function runIn(namespace: string): Run {
+  return async (command, input) => {
+    const finished = await runHere(["ip", "netns", "exec", namespace, ...command], input);
+    if (finished.status === 255 && /exec of .* failed: No such file/.test(finished.stderr)) throw missing(command[0] ?? "");
+    return finished;
+  };
+}
+
+function missing(program: string, cause?: Error): RulesError {
+  const debian = packages.get(program) ?? "iptables";
+  return new RulesError("no-program", `there is no ${program} in the PATH: apt-get install ${debian}`, { cause });
+}
+
+/** Its output. Throws RulesError `refused` with what it had to say where it fails, or `not-permitted` where that was why. */
+export async function must(run: Run, command: readonly string[], input?: string): Promise<string> {
+  const { status, stdout, stderr } = await run(command, input);
+  if (status === 0) return stdout;
+  const said = stderr.trim().split("\n").slice(0, 3).join("; ");
+  if (/operation not permitted|permission denied|you must be root/i.test(said)) {
+    throw new RulesError("not-permitted", `${command[0]} is not permitted to: that takes root, or the capability CAP_NET_ADMIN (${said})`);
+  }
+  throw new RulesError("refused", `${command.join(" ")} failed: ${said}`);
+}
