@@ -1,4 +1,4 @@
-/** Request bodies that have to be whole before they travel on, because their hash is signed. Bounded. */
+/** Parts of bodies that have to be kept: until their hash is known, until a whole chunk is signed, until somebody takes them. Bounded. */
 
 export interface Collected {
   readonly buffer: Buffer;

@@ -200,7 +200,7 @@ export async function runSidecar(environment: Environment, signal: AbortSignal, 
     const deadlineMs = config.drainSeconds * 1000;
     log.info({ event: "draining", deadlineMs }, "draining");
     missing.add("stopping");
-    outbound.listener.drain();
+    outbound.listener.drain(deadlineMs);
     inbound.listener.drain(deadlineMs);
     await Promise.all([outbound.idle(deadlineMs), inbound.idle(deadlineMs)]);
     outbound.close();

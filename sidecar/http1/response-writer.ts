@@ -9,6 +9,10 @@ import { CHUNKED_BODY, CLOSE, KEEP_ALIVE, NO_FRAMING, writeChunkHead, writeLastC
 export interface ResponseWriter {
   /** What the next answer is to: decides framing and whether the connection may live on. */
   expect(method: string, version: 0 | 1, keepAlive: boolean): void;
+  /** A 1xx before the head. */
+  sendInformational(status: number, fields: readonly Field[]): void;
+  /** 101: from here on the connection speaks `protocol`, and the writer is of no use. */
+  switchProtocols(protocol: string, fields: readonly Field[]): void;
   /** `fields` are end-to-end ones. `contentLength` -1 where only the end will tell; `end` when no body follows. */
   sendHead(status: number, fields: readonly Field[], contentLength: number, end: boolean): void;
   /** False: wait for the socket's `drain`. The chunk is copied. */
@@ -59,6 +63,12 @@ export function createResponseWriter(socket: Writable): ResponseWriter {
       method = requestMethod;
       version = requestVersion;
       keepAlive = mayKeep;
+    },
+    sendInformational(status, fields) {
+      socket.write(writeResponseHead(status, fields, NO_FRAMING), "latin1");
+    },
+    switchProtocols(protocol, fields) {
+      socket.write(writeResponseHead(101, fields, NO_FRAMING, undefined, 0, protocol), "latin1");
     },
     sendHead(status, fields, contentLength, end) {
       bodiless = method === "HEAD" || status === 204 || status === 304;

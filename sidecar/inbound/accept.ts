@@ -12,8 +12,10 @@ import { untilClosed } from "../../common/runtime/listen.ts";
 import type { Logger } from "../../common/runtime/logger.ts";
 import { secureContextOptions, type Identity } from "../tls/profile.ts";
 import { isRevoked, type IdentityRevocations } from "../tls/peer.ts";
-import { serveHttp1, type FrontConnection, type FrontOptions } from "./http1-front.ts";
-import { serveHttp2 } from "./http2-front.ts";
+import type { FrontConnection } from "../front/front.ts";
+import { serveHttp1 } from "../front/http1-front.ts";
+import { serveHttp2 } from "../front/http2-front.ts";
+import type { InboundCalls } from "./call.ts";
 import type { InboundMetrics } from "./metrics.ts";
 import type { Peer } from "./peer.ts";
 
@@ -30,7 +32,8 @@ export interface InboundListener {
   idle(deadlineMs: number): Promise<void>;
 }
 
-export interface InboundListenerOptions extends FrontOptions {
+export interface InboundListenerOptions {
+  readonly calls: InboundCalls;
   readonly identity: Identity;
   /** Throws X509ProfileError. */
   readonly verify: (socket: TLSSocket) => LeafCertificate;
@@ -40,6 +43,7 @@ export interface InboundListenerOptions extends FrontOptions {
 }
 
 interface Open {
+  readonly socket: TLSSocket;
   readonly front: FrontConnection;
   readonly leaf: LeafCertificate;
 }
@@ -89,16 +93,20 @@ export function createInboundListener(options: InboundListenerOptions): InboundL
       refuse(error instanceof X509ProfileError ? error.code : "unreadable", String(error));
       return;
     }
-    const peer = peerOf(socket, leaf);
-    const front = protocol === "h2" ? serveHttp2(socket, peer, options) : serveHttp1(socket, peer, options);
-    const entry: Open = { front, leaf };
+    const calls = options.calls(peerOf(socket, leaf));
+    const front = protocol === "h2" ? serveHttp2(socket, calls) : serveHttp1(socket, calls);
+    socket.on("data", (chunk: Buffer) => front.receive(chunk));
+    socket.on("drain", () => front.writable());
+    socket.on("end", () => front.finish());
+    const entry: Open = { socket, front, leaf };
     open.add(entry);
     metrics.connections.set(open.size);
     // A connection proves its peer no longer than the certificate does.
-    const expiry = setTimeout(() => front.destroy(), Math.min(maxTimerMs, Math.max(0, leaf.notAfter * 1000 - options.now())));
+    const expiry = setTimeout(() => socket.destroy(), Math.min(maxTimerMs, Math.max(0, leaf.notAfter * 1000 - options.now())));
     expiry.unref();
     socket.once("close", () => {
       clearTimeout(expiry);
+      front.closed();
       open.delete(entry);
       metrics.connections.set(open.size);
     });
@@ -110,11 +118,11 @@ export function createInboundListener(options: InboundListenerOptions): InboundL
       server.setSecureContext(secureContextOptions(identity));
     },
     enforce(revocations) {
-      for (const { front, leaf } of open) {
+      for (const { socket, leaf } of open) {
         if (!isRevoked(revocations, leaf)) continue;
         metrics.connectionRefused("revoked");
         log.warn({ peer: leaf.spiffeId, reason: "revoked" }, "connection closed");
-        front.destroy();
+        socket.destroy();
       }
     },
     drain(deadlineMs) {
@@ -122,7 +130,7 @@ export function createInboundListener(options: InboundListenerOptions): InboundL
       for (const { front } of open) front.drain(deadlineMs);
     },
     destroy() {
-      for (const { front } of open) front.destroy();
+      for (const { socket } of open) socket.destroy();
     },
     idle: (deadlineMs) => untilClosed(server, deadlineMs),
   };

@@ -7,30 +7,16 @@
  * idle one before taking a byte of it, and only for idempotent methods.
  */
 import { connect, type Socket } from "node:net";
-import { FieldKind, type Field } from "../../common/http/field.ts";
-import type { ResponseHead } from "../../common/http/message.ts";
-import type { Address } from "../../common/runtime/environment.ts";
+import { createField, findField, FieldKind, type Field } from "../../common/http/field.ts";
 import { endToEndFields } from "../http1/end-to-end.ts";
 import { createResponseParser, type ResponseParser } from "../http1/response-parser.ts";
-import type { Exchange, Upstream } from "./exchange.ts";
+import { acceptOf, webSocketKey } from "../http1/upgrade.ts";
+import { CHUNKED_BODY, NO_FRAMING, writeChunkHead, writeLastChunk, writeRequestHead } from "../http1/write-head.ts";
+import { openTunnel, type Tunnel } from "./app-tunnel.ts";
+import { bodyTaken, type Exchange, type Upstream } from "./exchange.ts";
+import type { AppLink, AppLinkOptions, ForwardedHead } from "./forward.ts";
+import { takeBody } from "./intake.ts";
 import type { Reason } from "../reason.ts";
-
-export interface AppPool {
-  /** Sends a request, head and body in one write. The answer goes to the exchange's front; trouble to `onFailure`. */
-  forward(exchange: Exchange, head: string, body: Buffer): void;
-  /** Ends idle connections now and the others when their exchange is over. */
-  close(): void;
-  inFlight(): number;
-}
-
-export interface AppPoolOptions {
-  readonly address: Address;
-  readonly onResponse: (exchange: Exchange, response: ResponseHead) => void;
-  /** The answer has been sent whole. */
-  readonly onComplete: (exchange: Exchange) => void;
-  /** The application did not answer, or not properly. Nothing has been sent to the client when `exchange.answered` is false. */
-  readonly onFailure: (exchange: Exchange, reason: Reason, detail: string) => void;
-}
 
 const maxConnections = 512;
 const maxQueued = 2048;
@@ -40,18 +26,29 @@ const idempotent = new Set(["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"])
 
 /** Reads are handed on before the next one starts, so that one buffer serves every connection of the process. */
 const readBuffer = Buffer.allocUnsafe(64 * 1024);
+const crlf = "\r\n";
+const noBytes = Buffer.alloc(0);
 
-interface Waiting {
+interface Request {
   readonly exchange: Exchange;
-  readonly head: string;
-  readonly body: Buffer;
+  readonly head: ForwardedHead;
+  /** Sent again on a fresh connection, should an idle one turn out to be gone: possible while all of it is at hand. */
+  readonly whole: boolean;
 }
 
 interface AppConnection extends Upstream {
   readonly socket: Socket;
   readonly parser: ResponseParser;
   exchange: Exchange | undefined;
-  request: Waiting | undefined;
+  request: Request | undefined;
+  /** The body is being sent in chunks. */
+  chunked: boolean;
+  /** All of the request has been written. */
+  sent: boolean;
+  /** Of an upgrade: what proves that the application agreed. */
+  accept: string;
+  /** What the connection has become. */
+  tunnel: Tunnel | undefined;
   /** Whether it has completed an exchange before: only then may the application have closed it while it was idle. */
   reused: boolean;
   received: boolean;
@@ -64,30 +61,61 @@ interface AppConnection extends Upstream {
   endToEnd: readonly Field[];
 }
 
-export function createAppPool(options: AppPoolOptions): AppPool {
+export function createAppPool(options: AppLinkOptions): AppLink {
   const { address } = options;
   const idle: AppConnection[] = [];
-  const queue: Waiting[] = [];
+  const queue: Request[] = [];
   let open = 0;
   let busy = 0;
   let closed = false;
 
-  function send(connection: AppConnection, request: Waiting): void {
-    const { exchange, head, body } = request;
+  function send(connection: AppConnection, request: Request): void {
+    const { exchange, head } = request;
     connection.exchange = exchange;
     connection.request = request;
     connection.received = false;
+    connection.sent = exchange.bodyEnded;
+    connection.chunked = head.framing === CHUNKED_BODY;
     exchange.upstream = connection;
     busy++;
-    connection.parser.expect(exchange.head.method);
-    if (body.length === 0) {
-      connection.socket.write(head, "latin1");
-    } else {
-      const message = Buffer.allocUnsafe(head.length + body.length);
-      message.write(head, 0, "latin1");
-      body.copy(message, head.length);
-      connection.socket.write(message);
+    const upgrading = exchange.protocol !== "";
+    connection.parser.expect(upgrading ? "GET" : head.method, upgrading);
+    // What is whole stays at hand, to be sent again; of what is not, the first part goes with the head.
+    const body = request.whole ? exchange.body : undefined;
+    const first = body ? body.buffer.subarray(0, body.length) : upgrading ? noBytes : takeBody(exchange);
+    write(connection.socket, upgrading ? upgradeHead(connection, head, exchange) : textOf(head), first, connection.chunked);
+    if (connection.chunked && exchange.bodyEnded) connection.socket.write(writeLastChunk(exchange.trailers), "latin1");
+    bodyTaken(exchange);
+  }
+
+  function textOf({ method, target, authority, fields, framing, identityFields }: ForwardedHead): string {
+    return writeRequestHead(method, target, authority, fields, framing, identityFields);
+  }
+
+  /** An upgrade as HTTP/1.1 offers it; WebSocket's key is ours, because it concerns this leg only (RFC 8441 5). */
+  function upgradeHead(connection: AppConnection, head: ForwardedHead, { protocol }: Exchange): string {
+    const added = [...head.identityFields];
+    connection.accept = "";
+    if (protocol === "websocket") {
+      const key = webSocketKey();
+      connection.accept = acceptOf(key);
+      added.push(createField("sec-websocket-key", key));
     }
+    return writeRequestHead("GET", head.target, head.authority, head.fields, NO_FRAMING, added, 0, protocol);
+  }
+
+  function write(socket: Socket, head: string, body: Buffer, chunked: boolean): void {
+    if (body.length === 0) {
+      socket.write(head, "latin1");
+      return;
+    }
+    const before = chunked ? head + writeChunkHead(body.length) : head;
+    const after = chunked ? crlf : "";
+    const message = Buffer.allocUnsafe(before.length + body.length + after.length);
+    message.write(before, 0, "latin1");
+    body.copy(message, before.length);
+    if (chunked) message.write(after, before.length + body.length, "latin1");
+    socket.write(message);
   }
 
   /** Takes the exchange off its connection. */
@@ -106,7 +134,7 @@ export function createAppPool(options: AppPoolOptions): AppPool {
     connection.reused = true;
     // Of the answer that is over: the front that had no room has all of it now, and will not call.
     connection.paused = false;
-    if (connection.closing || closed || idle.length >= maxIdle) {
+    if (connection.closing || closed || !connection.sent || idle.length >= maxIdle) {
       connection.socket.destroy();
       return;
     }
@@ -121,7 +149,7 @@ export function createAppPool(options: AppPoolOptions): AppPool {
     connection.closing = true;
     connection.socket.destroy();
     if (!exchange || !request) return;
-    if (reused && !received && idempotent.has(exchange.head.method) && !exchange.done) {
+    if (reused && !received && request.whole && idempotent.has(exchange.head.method) && !exchange.done) {
       // The application gave up an idle connection as we took it: a fresh one cannot fail in this way.
       openConnection(request);
       return;
@@ -129,7 +157,26 @@ export function createAppPool(options: AppPoolOptions): AppPool {
     options.onFailure(exchange, reason, detail);
   }
 
-  function openConnection(first: Waiting): void {
+  /** 101: what follows is the other protocol's. */
+  function switched(connection: AppConnection, fields: readonly Field[], kinds: number): void {
+    const { exchange, accept, parser, socket } = connection;
+    if (!exchange || exchange.done) return;
+    if (accept !== "" && findField(fields, "sec-websocket-accept")?.value !== accept) {
+      fail(connection, "upstream-failed", "the application's sec-websocket-accept is not that of the key");
+      return;
+    }
+    const early = parser.takeRemainder();
+    connection.closing = true;
+    exchange.answered = true;
+    options.onResponse(exchange, { status: 101 });
+    const passed = endToEndFields(fields, kinds, FieldKind.IDENTITY).filter(({ name }) => name !== "sec-websocket-accept");
+    exchange.front.sendHead(exchange, 200, passed, -1, false);
+    detach(connection);
+    connection.tunnel = openTunnel(socket, exchange, options);
+    if (early.length > 0 && !connection.tunnel.receive(early)) socket.pause();
+  }
+
+  function openConnection(first: Request): void {
     open++;
     let connected = false;
     const socket = connect({
@@ -137,23 +184,35 @@ export function createAppPool(options: AppPoolOptions): AppPool {
       port: address.port,
       noDelay: true,
       keepAlive: true,
+      allowHalfOpen: true,
       onread: {
         buffer: readBuffer,
         callback(length, buffer) {
+          const chunk = length === buffer.length ? (buffer as Buffer) : (buffer as Buffer).subarray(0, length);
+          if (connection.tunnel) return connection.tunnel.receive(chunk);
           connection.received = true;
-          connection.parser.push(length === buffer.length ? (buffer as Buffer) : (buffer as Buffer).subarray(0, length));
+          connection.parser.push(chunk);
           return !connection.paused;
         },
       },
     });
     const parser = createResponseParser({
-      onInformational() {
-        // 100 was answered before the body was asked for; hints are for the hop that has them.
+      onInformational({ status, fields, kinds }) {
+        const { exchange } = connection;
+        if (status === 101) switched(connection, fields, kinds);
+        // 100 was answered before the body was asked for.
+        else if (status !== 100 && exchange && !exchange.done) {
+          exchange.front.sendInformational(exchange, status, endToEndFields(fields, kinds, FieldKind.IDENTITY));
+        }
       },
       onResponse(response) {
         const { exchange } = connection;
         if (!exchange || exchange.done) return;
         if (!parser.keepAlive) connection.closing = true;
+        if (exchange.tunnel && response.status < 300) {
+          fail(connection, "upgrade-unsupported", `the application answers ${response.status} instead of switching protocols`);
+          return;
+        }
         if (response.fields !== connection.seenFields) {
           connection.seenFields = response.fields;
           connection.endToEnd = endToEndFields(response.fields, response.kinds, FieldKind.IDENTITY);
@@ -180,7 +239,7 @@ export function createAppPool(options: AppPoolOptions): AppPool {
         if (!parser.keepAlive) connection.closing = true;
         const exchange = detach(connection);
         if (exchange && !exchange.done) {
-          if (connection.remaining !== 0) exchange.front.sendTrailers(exchange, trailers);
+          if (connection.remaining !== 0) exchange.front.end(exchange, trailers);
           options.onComplete(exchange);
         }
         release(connection);
@@ -194,6 +253,10 @@ export function createAppPool(options: AppPoolOptions): AppPool {
       parser,
       exchange: undefined,
       request: undefined,
+      chunked: false,
+      sent: false,
+      accept: "",
+      tunnel: undefined,
       reused: false,
       received: false,
       paused: false,
@@ -211,6 +274,15 @@ export function createAppPool(options: AppPoolOptions): AppPool {
         connection.closing = true;
         socket.destroy();
       },
+      send(_exchange, chunk) {
+        if (!connection.chunked) return socket.write(Buffer.from(chunk));
+        write(socket, "", chunk, true);
+        return !socket.writableNeedDrain;
+      },
+      end(_exchange, trailers) {
+        connection.sent = true;
+        if (connection.chunked) socket.write(writeLastChunk(trailers), "latin1");
+      },
     };
     const timer = setTimeout(() => {
       socket.destroy(new Error(`no connection within ${connectTimeoutMs} ms`));
@@ -219,10 +291,18 @@ export function createAppPool(options: AppPoolOptions): AppPool {
       connected = true;
       clearTimeout(timer);
     });
+    socket.on("drain", () => {
+      if (connection.exchange) bodyTaken(connection.exchange);
+    });
     socket.on("end", () => {
+      if (connection.tunnel) {
+        connection.tunnel.ended();
+        return;
+      }
       // Where the answer has no declared length, this is its end.
       connection.closing = true;
       parser.finish();
+      socket.end();
     });
     let cause = "";
     socket.on("error", (error) => {
@@ -233,7 +313,8 @@ export function createAppPool(options: AppPoolOptions): AppPool {
       open--;
       const index = idle.indexOf(connection);
       if (index >= 0) idle.splice(index, 1);
-      if (connection.exchange) {
+      if (connection.tunnel) connection.tunnel.closed(cause || "the application closed the connection");
+      else if (connection.exchange) {
         const reason = connected ? "upstream-failed" : "upstream-refused";
         fail(connection, reason, cause || `the application closed the connection to ${address.host}:${address.port}`);
       }
@@ -244,8 +325,8 @@ export function createAppPool(options: AppPoolOptions): AppPool {
   }
 
   return {
-    forward(exchange, head, body) {
-      const request = { exchange, head, body };
+    forward(exchange, head) {
+      const request = { exchange, head, whole: exchange.bodyEnded && exchange.protocol === "" };
       const connection = idle.pop();
       if (connection) send(connection, request);
       else if (open < maxConnections) openConnection(request);

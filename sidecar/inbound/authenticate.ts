@@ -22,6 +22,7 @@ import { emptyPayload, emptyPayloadHash, parsePayloadHash, type PayloadHash } fr
 import { checkScope } from "../../common/sigv4/scope.ts";
 import { parseStreamDeclaration, type StreamDeclaration } from "../../common/sigv4/stream-declaration.ts";
 import { verifyRequest } from "../../common/sigv4/verify.ts";
+import { collectedBytes, noBody } from "../body.ts";
 import type { Exchange } from "./exchange.ts";
 import type { Reason, Refusal } from "../reason.ts";
 import { parseSequence, type ReplayGuard, type SignatureCache } from "./replay-window.ts";
@@ -153,8 +154,12 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
     }
 
     const declared = signature.contentSha256;
-    if (declared === "" && head.contentLength !== 0 && exchange.body === undefined) return { kind: "needs-body" };
-    const payload = declared === "" ? payloadOf(exchange.body) : declaredPayload(declared, service, signature.presigned);
+    const hasBody = head.contentLength !== 0 && !exchange.tunnel;
+    if (declared === "" && hasBody && !exchange.bodyEnded) return { kind: "needs-body" };
+    const payload =
+      declared === ""
+        ? payloadOf(hasBody ? collectedBytes(exchange.body) : noBody)
+        : declaredPayload(declared, service, signature.presigned);
     if (!payload) return refuse("unsigned-payload", `tier ${service.tier.name} takes no unsigned body`);
     const request: SignableRequest = {
       method: head.method,
@@ -258,8 +263,8 @@ export function signatureRefusal(error: SigV4Error): Refusal {
 }
 
 /** SigV4 signs the body's hash also where no header repeats it, as curl does. */
-function payloadOf(body: Buffer | undefined): PayloadHash {
-  return body === undefined || body.length === 0 ? emptyPayload : { mode: "hashed", value: hash("sha256", body) };
+function payloadOf(body: Buffer): PayloadHash {
+  return body.length === 0 ? emptyPayload : { mode: "hashed", value: hash("sha256", body) };
 }
 
 /** What `x-amz-content-sha256` says of the body; undefined where the service does not take it so. */

@@ -6,11 +6,16 @@
  */
 import { normalizeAuthority, normalizeTarget } from "../../common/http/request-target.ts";
 import type { RequestContext } from "../../common/policy/request-context.ts";
-import { bodyMatches, type Authenticator } from "./authenticate.ts";
+import { SigV4Error } from "../../common/sigv4/error.ts";
+import { collectedBytes } from "../body.ts";
+import type { CallSink } from "../front/front.ts";
+import { bodyMatches, signatureRefusal, type Authenticator } from "./authenticate.ts";
 import { authorize } from "./authorize.ts";
-import { createPeerCaller, createSessionCaller, type Caller } from "./caller.ts";
-import type { Exchange } from "./exchange.ts";
+import { createCallers } from "./caller.ts";
+import { bodyTaken, createExchange, type Exchange } from "./exchange.ts";
 import type { Forwarder } from "./forward.ts";
+import { finish, keep, keepUnknown, pass, startStreaming } from "./intake.ts";
+import type { Peer } from "./peer.ts";
 import type { Refusal } from "../reason.ts";
 import type { Responder } from "./respond.ts";
 import type { Served, ServedService } from "./served.ts";
@@ -24,17 +29,16 @@ export interface InboundCallOptions {
   readonly context: RequestContext & { bind(exchange: Exchange): void };
   readonly forwarder: Forwarder;
   readonly responder: Responder;
+  /** Longest body that is kept whole to be hashed. */
+  readonly maxHashedBytes: () => number;
 }
 
-export interface InboundCalls {
-  /** The head has arrived. */
-  begin(exchange: Exchange): void;
-  /** The body is whole; an empty buffer for none. */
-  complete(exchange: Exchange, body: Buffer): void;
-}
+/** Takes the calls of one client. */
+export type InboundCalls = (peer: Peer) => CallSink<Exchange>;
 
 export function createInboundCalls(options: InboundCallOptions): InboundCalls {
   const { authenticator, sessions, context, forwarder, responder } = options;
+  const callers = createCallers();
 
   /** Finds the service that the call is for. */
   function address(exchange: Exchange, served: Served): Refusal | undefined {
@@ -46,9 +50,13 @@ export function createInboundCalls(options: InboundCallOptions): InboundCalls {
       if (peer.serverName !== "" && peer.serverName !== host && served.byHost.get(peer.serverName) !== service) {
         return { reason: "wrong-destination", detail: `TLS asked for ${peer.serverName}, the request for ${host}` };
       }
-      const target = normalizeTarget(head.target, service);
       exchange.host = host;
       exchange.service = service;
+      if (head.method === "CONNECT" && exchange.protocol === "") {
+        exchange.path = "/";
+        return undefined;
+      }
+      const target = normalizeTarget(head.target, service);
       exchange.path = target.path;
       exchange.query = target.query;
       return undefined;
@@ -61,10 +69,6 @@ export function createInboundCalls(options: InboundCallOptions): InboundCalls {
     const served = options.served();
     if (!served) {
       responder.refuse(exchange, { reason: "not-ready" });
-      return;
-    }
-    if (exchange.head.method === "CONNECT") {
-      responder.refuse(exchange, { reason: "upgrade-unsupported" });
       return;
     }
     const misaddressed = address(exchange, served);
@@ -87,7 +91,11 @@ export function createInboundCalls(options: InboundCallOptions): InboundCalls {
         const { token, scopeService, date } = outcome;
         sessions.resolve(token, scopeService, date).then(
           (key) => {
-            if (!exchange.done) authenticate(exchange, options.served() ?? served, key);
+            if (exchange.done) return;
+            authenticate(exchange, options.served() ?? served, key);
+            advance(exchange);
+            // What was held back while nobody knew the signer's key.
+            if (exchange.upstream === undefined && !exchange.streamed) bodyTaken(exchange);
           },
           (error: unknown) => {
             const reason = error instanceof SessionRefusedError ? error.reason : "session-unresolved";
@@ -98,72 +106,106 @@ export function createInboundCalls(options: InboundCallOptions): InboundCalls {
       }
       case "needs-body":
         exchange.needsBody = true;
+        if (tooLong(exchange)) responder.refuse(exchange, { reason: "body-too-large" });
         return;
       case "authenticated":
         exchange.needsBody = false;
         exchange.authentication = outcome.authentication;
-        if (exchange.body !== undefined) decide(exchange, service);
+        if (outcome.authentication.payload.mode === "hashed" && !exchange.tunnel && tooLong(exchange)) {
+          responder.refuse(exchange, { reason: "body-too-large" });
+        }
     }
   }
 
-  function complete(exchange: Exchange, body: Buffer): void {
-    if (exchange.done) return;
-    exchange.body = body;
-    if (exchange.needsBody) {
+  /** Of a body that has to be whole. */
+  function tooLong({ head, body }: Exchange): boolean {
+    return Math.max(head.contentLength, body.length) > options.maxHashedBytes();
+  }
+
+  /** Goes on as far as what has come allows. */
+  function advance(exchange: Exchange): void {
+    if (exchange.done || exchange.streamed || exchange.authorization) return;
+    if (exchange.needsBody && exchange.bodyEnded) {
       const served = options.served();
       if (served) authenticate(exchange, served, undefined);
+    }
+    const { authentication, service } = exchange;
+    if (exchange.done || !authentication || !service) return;
+    if (exchange.tunnel || authentication.payload.mode !== "hashed") {
+      stream(exchange, service);
       return;
     }
-    if (exchange.authentication && exchange.service) decide(exchange, exchange.service);
-  }
-
-  /** Authenticated and whole: what remains is whether the body is the signed one, and whether the caller may. */
-  function decide(exchange: Exchange, service: ServedService): void {
-    const served = options.served();
-    const { authentication, body } = exchange;
-    if (!served || !authentication || !body) throw new Error("a call is decided once it is authenticated and whole");
-    if (!bodyMatches(authentication.payload, body)) {
+    if (!exchange.bodyEnded) return;
+    if (!bodyMatches(authentication.payload, collectedBytes(exchange.body))) {
       responder.refuse(exchange, { reason: "body-mismatch", detail: "the body is not the one that was signed" });
       return;
     }
-    const caller = callerOf(exchange, service, served);
+    decide(exchange, service);
+  }
+
+  function stream(exchange: Exchange, service: ServedService): void {
+    const { authentication } = exchange;
+    if (!authentication) throw new Error("a body is streamed once its head is authenticated");
+    guarded(exchange, () => startStreaming(exchange, authentication));
+    if (!exchange.done) decide(exchange, service);
+  }
+
+  /** Runs what verifies parts of a body, and refuses the call for one that does not hold. */
+  function guarded(exchange: Exchange, verify: () => void): void {
+    try {
+      verify();
+    } catch (error) {
+      if (!(error instanceof SigV4Error)) throw error;
+      responder.refuse(exchange, signatureRefusal(error));
+    }
+  }
+
+  /** Authenticated, and whole where it has to be: what remains is whether the caller may. */
+  function decide(exchange: Exchange, service: ServedService): void {
+    const served = options.served();
+    if (!served) throw new Error("a call is decided under a snapshot");
+    const caller = callers(exchange, service, served);
     exchange.caller = caller;
     context.bind(exchange);
     const outcome = authorize(exchange, service, caller, context, options.trustDomain);
     if (outcome.permit) {
       exchange.authorization = outcome.permit.authorization;
-      forwarder.forward(outcome.permit, body);
+      forwarder.forward(outcome.permit);
     } else {
       exchange.authorization = outcome.authorization;
       responder.refuse(exchange, { reason: outcome.authorization.denied ?? "no-allow" });
     }
   }
 
-  return { begin, complete };
-}
-
-/** Callers by session, service and snapshot; WeakMaps, so that they go when their session or snapshot does. */
-let callers = new WeakMap<object, WeakMap<object, Caller>>();
-let callersOf: Served | undefined;
-
-function callerOf(exchange: Exchange, service: ServedService, served: Served): Caller {
-  if (callersOf !== served) {
-    callersOf = served;
-    callers = new WeakMap();
-  }
-  const session = exchange.authentication?.session;
-  const key = session ?? exchange.peer;
-  let ofService = callers.get(service);
-  if (!ofService) {
-    ofService = new WeakMap();
-    callers.set(service, ofService);
-  }
-  let caller = ofService.get(key);
-  if (!caller) {
-    caller = session
-      ? createSessionCaller(session, exchange.peer, service, served.roles.get(session.roleArn))
-      : createPeerCaller(exchange.peer, service);
-    ofService.set(key, caller);
-  }
-  return caller;
+  return (peer) => ({
+    begin: (front, slot, head, _spoken, protocol) => createExchange(front, slot, peer, head, protocol),
+    head: begin,
+    body(exchange, chunk) {
+      if (exchange.done) return;
+      if (exchange.streamed) guarded(exchange, () => pass(exchange, chunk));
+      else if (exchange.needsBody || exchange.authentication?.payload.mode === "hashed") {
+        if (!keep(exchange, chunk, options.maxHashedBytes())) responder.refuse(exchange, { reason: "body-too-large" });
+      } else keepUnknown(exchange, chunk);
+    },
+    bodyEnd(exchange, trailers) {
+      exchange.bodyEnded = true;
+      if (exchange.done) return;
+      if (exchange.streamed) guarded(exchange, () => finish(exchange, trailers));
+      else {
+        exchange.trailers = trailers;
+        if (exchange.authentication?.payload.mode === "hashed" && !exchange.tunnel) advance(exchange);
+      }
+    },
+    readEnd(exchange) {
+      advance(exchange);
+      return exchange.waiting && !exchange.done;
+    },
+    drained: (exchange) => exchange.upstream?.resume(exchange),
+    cancel(exchange) {
+      if (exchange.done) return;
+      exchange.done = true;
+      exchange.upstream?.cancel(exchange);
+    },
+    malformed: (error) => responder.malformed(peer, error),
+  });
 }

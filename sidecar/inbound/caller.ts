@@ -9,7 +9,8 @@ import type { PolicySet } from "../../common/policy/evaluate.ts";
 import type { Principal } from "../../common/policy/principal.ts";
 import type { Session } from "../../common/session/claims.ts";
 import type { Peer } from "./peer.ts";
-import type { RoleState, ServedService } from "./served.ts";
+import type { Exchange } from "./exchange.ts";
+import type { RoleState, Served, ServedService } from "./served.ts";
 
 export interface Caller {
   /** Empty for a call without a session. */
@@ -70,4 +71,32 @@ function peerFields(peer: Peer, service: ServedService): readonly Field[] {
     createField("x-countersign-peer", peer.spiffeId),
     createField("x-forwarded-client-cert", `By=${service.ownId};URI=${peer.spiffeId}`),
   ];
+}
+
+/** Callers by session, service and snapshot; WeakMaps, so that they go when their session or snapshot does. */
+export function createCallers(): (exchange: Exchange, service: ServedService, served: Served) => Caller {
+  let callers = new WeakMap<object, WeakMap<object, Caller>>();
+  let of: Served | undefined;
+
+  return (exchange, service, served) => {
+    if (of !== served) {
+      of = served;
+      callers = new WeakMap();
+    }
+    const session = exchange.authentication?.session;
+    const key = session ?? exchange.peer;
+    let ofService = callers.get(service);
+    if (!ofService) {
+      ofService = new WeakMap();
+      callers.set(service, ofService);
+    }
+    let caller = ofService.get(key);
+    if (!caller) {
+      caller = session
+        ? createSessionCaller(session, exchange.peer, service, served.roles.get(session.roleArn))
+        : createPeerCaller(exchange.peer, service);
+      ofService.set(key, caller);
+    }
+    return caller;
+  };
 }

@@ -1,40 +1,79 @@
 /**
  * Step four of an inbound call: to the application. Needs a `Permit`. The head is written anew from parsed parts; what
- * spoke to this sidecar (signature, session token, replay fields) and whatever names a caller is taken off, and the
- * identity that was established is put on.
+ * spoke to this sidecar (signature, session token, replay fields, framing of chunks) and whatever names a caller is taken
+ * off, and the identity that was established is put on.
  */
 import { performance } from "node:perf_hooks";
-import { createField, FieldKind, type Field } from "../../common/http/field.ts";
+import { createField, FieldKind, findField, type Field } from "../../common/http/field.ts";
+import type { ResponseHead } from "../../common/http/message.ts";
 import { addressToString, type Address } from "../../common/runtime/environment.ts";
-import { NO_FRAMING, writeRequestHead } from "../http1/write-head.ts";
-import { createAppPool, type AppPool } from "./app-pool.ts";
+import { CHUNKED_BODY, NO_FRAMING } from "../http1/write-head.ts";
+import { isGrpc } from "../refusal.ts";
+import type { Reason } from "../reason.ts";
+import { createAppHttp2 } from "./app-http2.ts";
+import { createAppPool } from "./app-pool.ts";
+import { createAppTunnels } from "./app-tunnel.ts";
 import type { Permit } from "./authorize.ts";
 import type { Caller } from "./caller.ts";
 import type { Exchange } from "./exchange.ts";
 import type { Responder } from "./respond.ts";
 
 export interface Forwarder {
-  forward(permit: Permit, body: Buffer): void;
+  forward(permit: Permit): void;
   /** Requests that the applications have not answered yet. */
   inFlight(): number;
   close(): void;
 }
 
+/** What an application is given, written by each way to it in its own manner. */
+export interface ForwardedHead {
+  readonly method: string;
+  readonly target: string;
+  readonly authority: string;
+  readonly fields: readonly Field[];
+  /** Put on by this sidecar. */
+  readonly identityFields: readonly Field[];
+  /** Bytes of the body, or `CHUNKED_BODY`, or `NO_FRAMING` where there is none. */
+  readonly framing: number;
+}
+
+/** One way to one application: a protocol and an address. */
+export interface AppLink {
+  forward(exchange: Exchange, head: ForwardedHead): void;
+  inFlight(): number;
+  close(): void;
+}
+
+export interface AppLinkOptions {
+  readonly address: Address;
+  readonly onResponse: (exchange: Exchange, response: Pick<ResponseHead, "status">) => void;
+  /** The answer has been sent whole. */
+  readonly onComplete: (exchange: Exchange) => void;
+  /** The application did not answer, or not properly. Nothing has been sent to the client when `exchange.answered` is false. */
+  readonly onFailure: (exchange: Exchange, reason: Reason, detail: string) => void;
+}
+
 /** An application's own Authorization travels under this name, because the signature needs the standard one. */
 export const carriedAuthorization = "x-countersign-authorization";
 
-const dropped = FieldKind.HOP_BY_HOP | FieldKind.IDENTITY | FieldKind.EXPECT;
-const ofTheSignature: ReadonlySet<string> = new Set(["x-amz-date", "x-amz-content-sha256", "x-amz-security-token"]);
+const dropped = FieldKind.HOP_BY_HOP | FieldKind.IDENTITY | FieldKind.EXPECT | FieldKind.CONTENT_LENGTH;
+const ofTheSignature: ReadonlySet<string> = new Set([
+  "x-amz-date",
+  "x-amz-content-sha256",
+  "x-amz-security-token",
+  "x-amz-decoded-content-length",
+  "x-amz-trailer",
+]);
 const bodied: ReadonlySet<string> = new Set(["POST", "PUT", "PATCH"]);
 
 export function createForwarder(responder: Responder): Forwarder {
-  const pools = new Map<string, AppPool>();
+  const links = new Map<string, AppLink>();
 
-  function poolOf(address: Address): AppPool {
-    const key = addressToString(address);
-    let pool = pools.get(key);
-    if (!pool) {
-      pool = createAppPool({
+  function linkTo(address: Address, kind: string, create: (options: AppLinkOptions) => AppLink): AppLink {
+    const key = `${kind} ${addressToString(address)}`;
+    let link = links.get(key);
+    if (!link) {
+      link = create({
         address,
         onResponse(exchange, response) {
           exchange.respondedAt = performance.now();
@@ -43,29 +82,41 @@ export function createForwarder(responder: Responder): Forwarder {
         onComplete: (exchange) => responder.completed(exchange),
         onFailure: (exchange, reason, detail) => responder.refuse(exchange, { reason, detail }),
       });
-      pools.set(key, pool);
+      links.set(key, link);
     }
-    return pool;
+    return link;
+  }
+
+  function choose({ exchange, service }: Permit): AppLink {
+    const { application } = service;
+    if (exchange.tunnel && exchange.protocol === "") return linkTo(application, "tcp", createAppTunnels);
+    if (speaksHttp2(exchange)) return linkTo(application, "h2", createAppHttp2);
+    return linkTo(application, "http", createAppPool);
   }
 
   return {
-    forward(permit, body) {
-      const { exchange, service } = permit;
+    forward(permit) {
+      const { exchange } = permit;
       exchange.forwardedAt = performance.now();
-      poolOf(service.application).forward(exchange, requestHead(exchange, permit.caller, body.length), body);
+      choose(permit).forward(exchange, forwardedHead(exchange, permit.caller));
     },
     inFlight() {
       let total = 0;
-      for (const pool of pools.values()) total += pool.inFlight();
+      for (const link of links.values()) total += link.inFlight();
       return total;
     },
     close() {
-      for (const pool of pools.values()) pool.close();
+      for (const link of links.values()) link.close();
     },
   };
 }
 
-function requestHead(exchange: Exchange, caller: Caller, bodyLength: number): string {
+/** The application is spoken to as the caller's application spoke, so that neither sees that there was anything between. */
+function speaksHttp2({ head }: Exchange): boolean {
+  return isGrpc(head) || findField(head.fields, "x-countersign-protocol")?.value === "h2";
+}
+
+function forwardedHead(exchange: Exchange, caller: Caller): ForwardedHead {
   const { head, path, query, authentication } = exchange;
   const signed = authentication?.session !== undefined;
   const fields: Field[] = [];
@@ -76,11 +127,35 @@ function requestHead(exchange: Exchange, caller: Caller, bodyLength: number): st
       fields.push(createField("authorization", field.value));
     }
   }
-  const framed = bodyLength > 0 || head.kinds & FieldKind.CONTENT_LENGTH || bodied.has(head.method);
-  const target = query === "" ? path : `${path}?${query}`;
-  return writeRequestHead(head.method, target, head.authority, fields, framed ? bodyLength : NO_FRAMING, caller.identityFields);
+  return {
+    method: head.method,
+    target: query === "" ? path : `${path}?${query}`,
+    authority: head.authority,
+    fields: exchange.reader ? withoutChunkCoding(fields) : fields,
+    identityFields: caller.identityFields,
+    framing: framingOf(exchange),
+  };
+}
+
+function framingOf({ head, body, bodyEnded, trailers, authentication }: Exchange): number {
+  if (bodyEnded && trailers.length === 0) {
+    return body.length > 0 || head.kinds & FieldKind.CONTENT_LENGTH || bodied.has(head.method) ? body.length : NO_FRAMING;
+  }
+  if (trailers.length > 0) return CHUNKED_BODY;
+  const length = authentication?.stream ? authentication.stream.decodedLength : head.contentLength;
+  return length >= 0 ? length : CHUNKED_BODY;
 }
 
 function isOfTheSignature(field: Field): boolean {
   return (field.kinds & FieldKind.AUTHORIZATION) !== 0 || ((field.kinds & FieldKind.AMZ) !== 0 && ofTheSignature.has(field.name));
+}
+
+/** AWS's SDKs announce the framing of signed chunks as a coding of the content, which it is not any more. */
+function withoutChunkCoding(fields: readonly Field[]): readonly Field[] {
+  return fields.flatMap((field) => {
+    if (field.name !== "content-encoding") return [field];
+    const codings = field.value.split(",").map((coding) => coding.trim());
+    const others = codings.filter((coding) => coding !== "" && coding !== "aws-chunked");
+    return others.length === 0 ? [] : others.length === codings.length ? [field] : [createField(field.name, others.join(", "))];
+  });
 }

@@ -49,7 +49,7 @@ const maxReplayCallers = 50_000;
 const maxSignatures = 200_000;
 const sweepMs = 30_000;
 const defaultSkewSeconds = 300;
-const defaultMaxBodyBytes = 64 * 1024;
+const defaultMaxHashedBytes = 64 * 1024;
 
 export function createInbound(options: InboundOptions): Inbound {
   const { mesh, clock, instance, trustDomain } = options;
@@ -98,11 +98,10 @@ export function createInbound(options: InboundOptions): Inbound {
     context: createRequestContext(clock.now),
     forwarder,
     responder,
+    maxHashedBytes: () => settings()?.maxHashedBodyBytes || defaultMaxHashedBytes,
   });
   const listener = createInboundListener({
     calls,
-    responder,
-    maxBodyBytes: () => settings()?.maxHashedBodyBytes || defaultMaxBodyBytes,
     identity: options.identity,
     verify: options.verify,
     metrics,

@@ -3,13 +3,14 @@
  * that matched and the detail go to the log and the decisions that an operator can read.
  */
 import { performance } from "node:perf_hooks";
-import { createField, type Field } from "../../common/http/field.ts";
+import { createField } from "../../common/http/field.ts";
 import type { Logger } from "../../common/runtime/logger.ts";
 import { createDecisionId, type DecisionRecord, type Decisions } from "./decisions.ts";
 import type { Exchange } from "./exchange.ts";
 import type { InboundMetrics } from "./metrics.ts";
 import type { Peer } from "./peer.ts";
 import { reasonStatus, type Refusal } from "../reason.ts";
+import { refusalMessage } from "../refusal.ts";
 
 export interface Responder {
   /** Answers with the refusal and records it. Nothing happens when the exchange is over. */
@@ -30,7 +31,6 @@ export interface ResponderOptions {
   readonly log: Logger;
 }
 
-const jsonType = createField("content-type", "application/json");
 const noStore = createField("cache-control", "no-store");
 
 export function createResponder(options: ResponderOptions): Responder {
@@ -66,33 +66,30 @@ export function createResponder(options: ResponderOptions): Responder {
   return {
     refuse(exchange, refusal) {
       if (exchange.done) return;
+      exchange.upstream?.cancel(exchange);
       const { reason } = refusal;
-      const status = reasonStatus[reason];
-      exchange.status = status;
-      metrics.refused(exchange, reason, status);
       const id = createDecisionId();
+      // Callers whose clock is off correct themselves by the date.
+      const date = createField("date", new Date(options.now()).toUTCString());
+      const { status, fields, body } = refusalMessage(exchange.head, reason, { decision: id }, [
+        createField("x-countersign-decision", id),
+        date,
+        noStore,
+      ]);
+      exchange.status = reasonStatus[reason];
+      metrics.refused(exchange, reason, exchange.status);
       record(exchange, id, "deny", reason, refusal.detail ?? "");
-      if (exchange.answered) {
+      const cut = exchange.answered;
+      exchange.answered = true;
+      // Before the answer: it may bring the next request of the connection.
+      exchange.done = true;
+      if (cut) {
         // Too late for a status: a cut answer must not look like a whole one.
         exchange.front.abort(exchange);
-        exchange.done = true;
         return;
       }
-      exchange.answered = true;
-      const body = Buffer.from(`${JSON.stringify({ reason, decision: id })}\n`);
-      const fields: Field[] = [
-        createField("x-countersign-reason", reason),
-        createField("x-countersign-decision", id),
-        // Callers whose clock is off correct themselves by it.
-        createField("date", new Date(options.now()).toUTCString()),
-        jsonType,
-        noStore,
-        createField("content-length", String(body.length)),
-      ];
-      const bodiless = exchange.head.method === "HEAD";
-      exchange.front.sendHead(exchange, status, fields, bodiless ? 0 : body.length, bodiless);
-      if (!bodiless) exchange.front.sendData(exchange, body, true);
-      exchange.done = true;
+      exchange.front.sendHead(exchange, status, fields, body.length, body.length === 0);
+      if (body.length > 0) exchange.front.sendData(exchange, body, true);
     },
 
     malformed(peer, error) {

@@ -1,21 +1,21 @@
 /**
- * The outbound listener: the application's side of a call, HTTP/1.1 as an explicit proxy or by `Host`, on loopback. One
- * call at a time a connection; a body is taken in whole, because its hash is signed before it leaves.
+ * Step one of an outbound call: the application's connections. What they speak shows in their first bytes; the rest is
+ * for the front of that protocol.
  */
 import { createServer, type Server, type Socket } from "node:net";
 import { untilClosed } from "../../common/runtime/listen.ts";
-import type { Field } from "../../common/http/field.ts";
-import { collect, collectedBytes, noBody, nothingCollected } from "../body.ts";
-import { createRequestParser } from "../http1/request-parser.ts";
-import { createResponseWriter } from "../http1/response-writer.ts";
-import { createOutboundCall, type Application, type OutboundCall } from "./call.ts";
+import { collect, collectedBytes, nothingCollected } from "../body.ts";
+import { clientPreface as preface } from "../http2/frames.ts";
+import type { FrontConnection } from "../front/front.ts";
+import { serveHttp1 } from "../front/http1-front.ts";
+import { serveHttp2 } from "../front/http2-front.ts";
 import { readInto } from "./read-into.ts";
 import type { Transmitter } from "./transmit.ts";
 
 export interface OutboundListener {
   readonly server: Server;
-  /** No new connections or calls; those under way are answered. */
-  drain(): void;
+  /** No new connections or calls; those under way are answered, until the deadline. */
+  drain(deadlineMs: number): void;
   destroy(): void;
   /** Resolves when every connection has ended, or after the deadline. */
   idle(deadlineMs: number): Promise<void>;
@@ -23,14 +23,13 @@ export interface OutboundListener {
 
 export interface OutboundListenerOptions {
   readonly transmitter: Transmitter;
-  readonly maxBodyBytes: () => number;
 }
 
-/** The parser has taken what it needs of a chunk when it returns, so that one buffer serves every connection. */
+/** A front has taken what it needs of a chunk when it returns, so that one buffer serves every connection. */
 const readBuffer = Buffer.allocUnsafeSlow(64 * 1024);
 
 interface Connection {
-  drain(): void;
+  drain(deadlineMs: number): void;
   destroy(): void;
 }
 
@@ -43,9 +42,9 @@ export function createOutboundListener(options: OutboundListenerOptions): Outbou
   });
   return {
     server,
-    drain() {
+    drain(deadlineMs) {
       server.close();
-      for (const connection of open) connection.drain();
+      for (const connection of open) connection.drain(deadlineMs);
     },
     destroy() {
       for (const connection of open) connection.destroy();
@@ -54,108 +53,39 @@ export function createOutboundListener(options: OutboundListenerOptions): Outbou
   };
 }
 
-function serve(socket: Socket, { transmitter, maxBodyBytes }: OutboundListenerOptions): Connection {
-  const writer = createResponseWriter(socket);
-  let call: OutboundCall | undefined;
-  let collected = nothingCollected;
-  let requestEnded = false;
-  let draining = false;
-  let held = false;
+function serve(socket: Socket, { transmitter }: OutboundListenerOptions): Connection {
+  let front: FrontConnection | undefined;
+  let first = nothingCollected;
 
-  /** The answer is complete: the next request, or the end of the connection. */
-  function answered(): void {
-    call = undefined;
-    if (writer.mustClose || draining || !requestEnded) {
-      socket.end();
-      parser.close();
-      return;
-    }
-    if (held) {
-      held = false;
-      socket.resume();
-    }
-    parser.resume();
+  /** What a proxy is told is HTTP: whatever is no HTTP/2 is HTTP/1.1, or a mistake that its parser answers. */
+  function detect(chunk: Buffer): void {
+    first = collect(first, chunk, -1, preface.length + readBuffer.length) ?? first;
+    const bytes = collectedBytes(first);
+    const shared = bytes.subarray(0, preface.length);
+    const maybeHttp2 = shared.equals(preface.subarray(0, shared.length));
+    if (maybeHttp2 && shared.length < preface.length) return;
+    front = maybeHttp2 ? serveHttp2(socket, transmitter) : serveHttp1(socket, transmitter);
+    first = nothingCollected;
+    front.receive(bytes);
   }
 
-  const application: Application = {
-    sendHead(status, fields, contentLength, end) {
-      // An answer that overtakes its request leaves bytes behind that nobody will read.
-      if (!requestEnded && call) writer.expect(call.head.method, parser.version, false);
-      writer.sendHead(status, fields, contentLength, end);
-      if (end) answered();
-    },
-    sendData(chunk, end) {
-      const room = writer.sendData(chunk, end);
-      if (end) answered();
-      return room;
-    },
-    end(trailers: readonly Field[]) {
-      writer.end(trailers);
-      answered();
-    },
-    abort() {
-      socket.destroy();
-    },
-  };
-
-  const parser = createRequestParser({
-    onRequest(head) {
-      requestEnded = false;
-      collected = nothingCollected;
-      writer.expect(head.method, parser.version, parser.keepAlive && !draining);
-      call = createOutboundCall(application, head, noBody);
-      if (parser.expectContinue) socket.write("HTTP/1.1 100 Continue\r\n\r\n", "latin1");
-    },
-    onBody(chunk) {
-      if (!call || call.done) return;
-      const limit = maxBodyBytes();
-      const more = collect(collected, chunk, call.head.contentLength, limit);
-      if (more) collected = more;
-      else transmitter.fail(call, "body-too-large", `over ${limit} bytes`);
-    },
-    onEnd() {
-      requestEnded = true;
-      if (!call || call.done) return;
-      call.body = collectedBytes(collected);
-      collected = nothingCollected;
-      transmitter.transmit(call);
-    },
-    onError(error) {
-      writer.expect("GET", 1, false);
-      writer.sendHead(error.status, [], 0, true);
-      socket.end();
-    },
-  });
-
   readInto(socket, readBuffer, (chunk) => {
-    const outOfTurn = call !== undefined && requestEnded;
-    parser.push(chunk);
-    // What comes behind a request under way waits with the kernel, but for the first of it, which the parser keeps.
-    if (outOfTurn && call) {
-      held = true;
-      socket.pause();
-    }
+    if (front) front.receive(chunk);
+    else detect(chunk);
   });
-  socket.on("drain", () => {
-    if (call) transmitter.drained(call);
-  });
+  socket.on("drain", () => front?.writable());
   socket.on("end", () => {
-    parser.finish();
-    if (!call) socket.end();
-    else draining = true;
+    if (front) front.finish();
+    else socket.end();
   });
   socket.on("error", () => {
     // `close` follows, and says all that matters: the application has gone.
   });
-  socket.on("close", () => {
-    parser.close();
-    if (call) transmitter.cancel(call);
-    call = undefined;
-  });
+  socket.on("close", () => front?.closed());
   return {
-    drain() {
-      draining = true;
-      if (!call) socket.end();
+    drain(deadlineMs) {
+      if (front) front.drain(deadlineMs);
+      else socket.end();
     },
     destroy: () => socket.destroy(),
   };

@@ -1,31 +1,35 @@
 /**
  * One call on its way out. Hot path: one object a call, filled in step by step: resolve → sign → transmit, and back.
+ *
+ * A call is a request, or a tunnel: an upgrade of HTTP/1.1, an extended CONNECT (RFC 8441), or a CONNECT for plain TCP.
  */
 import { performance } from "node:perf_hooks";
 import type { Field } from "../../common/http/field.ts";
 import type { RequestHead } from "../../common/http/message.ts";
+import type { ChunkSigner } from "../../common/sigv4/chunk-signer.ts";
+import { nothingCollected, type Collected } from "../body.ts";
+import type { Front, FrontCall, Spoken } from "../front/front.ts";
 import type { Http2Stream } from "../http2/stream.ts";
 import type { Channel } from "./channel.ts";
 import type { Destination, Endpoint } from "./destinations.ts";
 
-/** The application's side of a call. A method called after the application has gone does nothing. */
-export interface Application {
-  /** `contentLength` -1 where only the end will tell; `end` when no body follows. */
-  sendHead(status: number, fields: readonly Field[], contentLength: number, end: boolean): void;
-  /** False: wait for `onDrained`. The chunk is valid only during the call. */
-  sendData(chunk: Buffer, end: boolean): boolean;
-  end(trailers: readonly Field[]): void;
-  /** The answer cannot be completed: the application must see that it is cut. */
-  abort(): void;
-}
-
-export interface OutboundCall {
-  readonly application: Application;
-  readonly head: RequestHead;
+export interface OutboundCall extends FrontCall {
+  /** The application's side. */
+  readonly front: Front<OutboundCall>;
+  readonly spoken: Spoken;
   readonly startedAt: number;
-  body: Buffer;
+  /** What has come of the body and has not been sent; all of it when `bodyEnded` and nothing has been sent. */
+  body: Collected;
+  /** Behind a body that is sent as it comes; known once it has ended. */
+  trailers: readonly Field[];
+  /** Our END_STREAM has been handed over. */
+  bodySent: boolean;
+  /** The transmitter has it. */
+  transmitted: boolean;
   done: boolean;
   answered: boolean;
+  /** The peer has ended its side: of a tunnel, the application's may go on. */
+  answerEnded: boolean;
   /** Normalised. */
   path: string;
   query: string;
@@ -33,6 +37,8 @@ export interface OutboundCall {
   endpoint: Endpoint | undefined;
   channel: Channel | undefined;
   stream: Http2Stream | undefined;
+  /** Signs the parts of a body that is sent as it comes. */
+  chunks: ChunkSigner | undefined;
   /** Endpoints tried. */
   attempts: number;
   /** Role session in whose name it was signed, and its sequence. */
@@ -45,20 +51,40 @@ export interface OutboundCall {
   unacknowledged: number;
 }
 
-export function createOutboundCall(application: Application, head: RequestHead, noBody: Buffer): OutboundCall {
+const noTrailers: readonly Field[] = [];
+
+export function createOutboundCall(
+  front: Front<OutboundCall>,
+  slot: unknown,
+  head: RequestHead,
+  spoken: Spoken,
+  protocol: string,
+): OutboundCall {
   return {
-    application,
+    front,
+    slot,
     head,
+    spoken,
+    protocol,
+    tunnel: protocol !== "" || head.method === "CONNECT",
     startedAt: performance.now(),
-    body: noBody,
+    body: nothingCollected,
+    bodyEnded: false,
+    trailers: noTrailers,
+    bodySent: false,
+    transmitted: false,
     done: false,
     answered: false,
+    answerEnded: false,
     path: "",
     query: "",
     destination: undefined,
     endpoint: undefined,
     channel: undefined,
     stream: undefined,
+    chunks: undefined,
+    waiting: false,
+    touched: false,
     attempts: 0,
     sessionArn: "",
     sequence: "",
@@ -66,4 +92,10 @@ export function createOutboundCall(application: Application, head: RequestHead, 
     status: 0,
     unacknowledged: 0,
   };
+}
+
+/** Takes the call off its endpoint. */
+export function release(call: OutboundCall): void {
+  if (call.endpoint && call.stream) call.endpoint.inFlight--;
+  call.stream = undefined;
 }

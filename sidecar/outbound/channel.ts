@@ -23,6 +23,8 @@ export interface Channel {
   readonly peerExpiresAt: number;
   /** Seconds since 1970. */
   readonly peerNotBefore: number;
+  /** Resolves with the channel when the peer's first settings have come. */
+  readonly settled: Promise<Channel>;
   /** No new streams; closes when the open ones have ended. */
   drain(deadlineMs: number): void;
   destroy(): void;
@@ -47,7 +49,7 @@ export interface ChannelOptions {
 }
 
 /** What comes back on a channel, each for the call whose stream it came on. */
-export type ChannelAnswers = Pick<Http2Handler, "onResponse" | "onData" | "onTrailers" | "onReset" | "onWritable">;
+export type ChannelAnswers = Pick<Http2Handler, "onInformational" | "onResponse" | "onData" | "onTrailers" | "onReset" | "onWritable">;
 
 const connectTimeoutMs = 5000;
 
@@ -114,8 +116,11 @@ export function openChannel(endpoint: Endpoint, options: ChannelOptions, onClose
       }
       socket.off("error", onError);
       socket.off("close", onEarlyClose);
-      const attached = attachHttp2(socket, handlerOf(options.answers), (handler) =>
-        createHttp2Connection({ role: "client", handler, now: options.now }),
+      const settled = Promise.withResolvers<Channel>();
+      const attached = attachHttp2(
+        socket,
+        handlerOf(options.answers, () => settled.resolve(channel)),
+        (handler) => createHttp2Connection({ role: "client", handler, now: options.now }),
       );
       transport = attached;
       const channel: Channel = {
@@ -124,25 +129,30 @@ export function openChannel(endpoint: Endpoint, options: ChannelOptions, onClose
         peer: leaf.spiffeId,
         peerExpiresAt: leaf.notAfter * 1000,
         peerNotBefore: leaf.notBefore,
+        settled: settled.promise,
         drain: (deadlineMs) => void attached.close(deadlineMs),
         destroy: () => attached.destroy(),
       };
-      socket.once("close", () => onClosed(channel));
+      // Nobody has to wait for it.
+      settled.promise.catch(() => undefined);
+      socket.once("close", () => {
+        settled.reject(new ChannelError("peer-unreachable", `${host}:${port}: closed before its first settings`));
+        onClosed(channel);
+      });
       resolve(channel);
     });
   });
 }
 
-function handlerOf(answers: ChannelAnswers): Http2Handler {
+function handlerOf(answers: ChannelAnswers, onSettings: () => void): Http2Handler {
   return {
     ...answers,
     onRequest() {
       throw new Error("a client has no requests to receive");
     },
-    // Hints are for the hop that has them; the rest the transport sees to.
-    onInformational: ignore,
+    onSettings,
+    // The rest the transport sees to.
     onGoaway: ignore,
-    onSettings: ignore,
     onPong: ignore,
     onOutput: ignore,
     onFatal: ignore,

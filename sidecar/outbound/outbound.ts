@@ -73,6 +73,7 @@ export function createOutbound(options: OutboundOptions): Outbound {
       verify: options.verify,
       // Made below: answers come only to calls, and calls need the transmitter.
       answers: {
+        onInformational: (stream, head) => transmitter.answers.onInformational(stream, head),
         onResponse: (stream, head, end) => transmitter.answers.onResponse(stream, head, end),
         onData: (stream, chunk, end) => transmitter.answers.onData(stream, chunk, end),
         onTrailers: (stream, fields) => transmitter.answers.onTrailers(stream, fields),
@@ -89,13 +90,13 @@ export function createOutbound(options: OutboundOptions): Outbound {
     channels,
     sign: createCallSigner({ instance, region: () => settings()?.region ?? "", now: clock.now }),
     records,
+    maxHashedBytes: () => settings()?.maxHashedBodyBytes || defaultMaxBodyBytes,
     identityValid: options.identityValid,
     now: clock.now,
     random,
   });
   const listener = createOutboundListener({
     transmitter,
-    maxBodyBytes: () => settings()?.maxHashedBodyBytes || defaultMaxBodyBytes,
   });
 
   return {

@@ -26,6 +26,8 @@ export interface CallRecord {
 export interface OutboundRecords {
   completed(call: OutboundCall): void;
   failed(call: OutboundCall, reason: Reason, detail: string): void;
+  /** The application sent what is no request. */
+  malformed(error: Error): void;
   /** Newest last. */
   recent(): CallRecord[];
 }
@@ -107,6 +109,10 @@ export function createOutboundRecords(options: OutboundRecordsOptions): Outbound
       remember(call, reason);
       const destination = call.destination?.scope ?? call.head.authority;
       options.log.info({ destination, method: call.head.method, reason, detail }, "call not carried out");
+    },
+    malformed(error) {
+      failures.labels("", "malformed").inc();
+      options.log.info({ reason: "malformed", detail: error.message }, "the application sent what is no request");
     },
     recent: () => [...ring.slice(next), ...ring.slice(0, next)],
   };

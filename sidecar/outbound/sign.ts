@@ -2,18 +2,30 @@
  * Signs a call with the role session for its destination. Hot path: of the fields an application sends over and over, what
  * travels on is worked out once; only date, sequence and signature are new each time.
  */
-import { hash } from "node:crypto";
+import { hash, type KeyObject } from "node:crypto";
 import { createField, createPlainField, FieldKind, type Field } from "../../common/http/field.ts";
 import { formatAmzDate } from "../../common/sigv4/amz-date.ts";
-import { emptyPayloadHash } from "../../common/sigv4/payload-hash.ts";
+import { createChunkSigner } from "../../common/sigv4/chunk-signer.ts";
+import { emptyPayloadHash, streamingPayload, streamingPayloadTrailer } from "../../common/sigv4/payload-hash.ts";
+import { formatScope } from "../../common/sigv4/scope.ts";
 import { createRequestSigner, type RequestSigner } from "../../common/sigv4/sign.ts";
 import { endToEndFields } from "../http1/end-to-end.ts";
 import type { RoleCredentials } from "../sync/role-sessions.ts";
 import type { OutboundCall } from "./call.ts";
 import type { Destination, Endpoint } from "./destinations.ts";
+import { trailerNames } from "./trailers.ts";
 
-/** Puts the fields of a call in order and signs them for `endpoint`; fills in the call's session and sequence. */
-export type CallSigner = (call: OutboundCall, destination: Destination, endpoint: Endpoint, credentials: RoleCredentials) => Field[];
+/**
+ * Puts the fields of a call in order and signs them for `endpoint`; fills in the call's session and sequence. Without a
+ * `body` that is whole, the one to come is signed part by part (`call.chunks`), unless the call is a tunnel.
+ */
+export type CallSigner = (
+  call: OutboundCall,
+  destination: Destination,
+  endpoint: Endpoint,
+  credentials: RoleCredentials,
+  body: Buffer | undefined,
+) => Field[];
 
 export interface CallSignerOptions {
   /** Random at each start: what sequences are counted for. */
@@ -32,7 +44,14 @@ interface Prepared {
 
 const ours = new Set(["x-amz-date", "x-amz-content-sha256", "x-amz-security-token"]);
 const emptyPayloadField = createField("x-amz-content-sha256", emptyPayloadHash);
-const removed = FieldKind.IDENTITY | FieldKind.EXPECT | FieldKind.CONTENT_LENGTH;
+const streamedField = createField("x-amz-content-sha256", streamingPayload);
+const streamedWithTrailersField = createField("x-amz-content-sha256", streamingPayloadTrailer);
+/** Lets the receiver speak to its application as the caller's spoke. */
+const spokeHttp2 = createField("x-countersign-protocol", "h2");
+/** Proves to an HTTP/1.1 server that WebSocket was meant; over HTTP/2 it is not sent (RFC 8441 5). */
+const webSocketKey = "sec-websocket-key";
+const removed = FieldKind.IDENTITY | FieldKind.EXPECT;
+const signatureLength = 64;
 
 function prepare(fields: readonly Field[], kinds: number): Prepared {
   const forwarded = endToEndFields(fields, kinds, removed);
@@ -40,7 +59,7 @@ function prepare(fields: readonly Field[], kinds: number): Prepared {
     return { signedByApplication: true, fields: forwarded };
   }
   const kept = forwarded
-    .filter((field) => !ours.has(field.name))
+    .filter((field) => !ours.has(field.name) && !(field.kinds & FieldKind.CONTENT_LENGTH) && field.name !== webSocketKey)
     // The signature needs this name; the receiver gives the application's own back to it (inbound/forward.ts).
     .map((field) => (field.kinds & FieldKind.AUTHORIZATION ? createField("x-countersign-authorization", field.value) : field));
   return { signedByApplication: false, fields: kept };
@@ -51,6 +70,8 @@ interface DaySigner {
   readonly credentials: RoleCredentials;
   readonly audience: Field;
   readonly sign: RequestSigner;
+  readonly signingKey: KeyObject;
+  readonly scopeText: string;
 }
 
 export function createCallSigner(options: CallSignerOptions): CallSigner {
@@ -75,14 +96,29 @@ export function createCallSigner(options: CallSignerOptions): CallSigner {
         credentials,
         audience: createField("x-countersign-audience", endpoint.instance),
         sign: createRequestSigner({ accessKeyId: credentials.accessKeyId, signingKey, ...scope }),
+        signingKey,
+        scopeText: formatScope(scope),
       };
       ofEndpoint.set(destination.scope, signer);
     }
     return signer;
   }
 
-  return (call, destination, endpoint, credentials) => {
-    const { head, body } = call;
+  /** How the signature covers the body; adds the fields that say so. */
+  function payloadOf(call: OutboundCall, body: Buffer | undefined, fields: Field[]): Field {
+    const { head } = call;
+    if (body !== undefined) return body.length === 0 ? emptyPayloadField : createField("x-amz-content-sha256", hash("sha256", body));
+    // What a tunnel carries is no content of the request that opens it (RFC 9110 9.3.6).
+    if (call.tunnel) return emptyPayloadField;
+    if (head.contentLength > 0) fields.push(createField("x-amz-decoded-content-length", String(head.contentLength)));
+    const trailers = trailerNames(head);
+    if (trailers === "") return streamedField;
+    fields.push(createField("x-amz-trailer", trailers));
+    return streamedWithTrailersField;
+  }
+
+  return (call, destination, endpoint, credentials, body) => {
+    const { head } = call;
     let own = prepared.get(head.fields);
     if (!own) {
       own = prepare(head.fields, head.kinds);
@@ -94,21 +130,25 @@ export function createCallSigner(options: CallSignerOptions): CallSigner {
     if (dateField.value !== amzDate) dateField = createField("x-amz-date", amzDate);
     if (host.value !== head.authority) host = createField("host", head.authority);
     const signer = signerFor(destination, endpoint, credentials, amzDate.slice(0, 8));
-    const payload = body.length === 0 ? emptyPayloadField : createField("x-amz-content-sha256", hash("sha256", body));
     call.sessionArn = credentials.sessionArn;
     call.sequence = `${options.instance}:${++sequence}`;
 
-    const fields = [
-      ...own.fields,
-      credentials.tokenField,
-      signer.audience,
-      payload,
-      dateField,
-      createPlainField("x-countersign-sequence", call.sequence),
-    ];
-    const { method } = head;
+    const fields = own.fields.slice();
+    if (call.spoken === "h2") fields.push(spokeHttp2);
+    const payload = payloadOf(call, body, fields);
+    fields.push(credentials.tokenField, signer.audience, payload, dateField, createPlainField("x-countersign-sequence", call.sequence));
+    const method = call.tunnel ? "CONNECT" : head.method;
     const value = signer.sign({ method, path: call.path, query: call.query, host, fields, payloadHash: payload.value });
     fields.push(createPlainField("authorization", value));
+    if (body === undefined && !call.tunnel) {
+      call.chunks = createChunkSigner({
+        signingKey: signer.signingKey,
+        amzDate,
+        scopeText: signer.scopeText,
+        seedSignature: value.slice(-signatureLength),
+        hasTrailers: payload === streamedWithTrailersField,
+      });
+    }
     return fields;
   };
 }

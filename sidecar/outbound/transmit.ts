@@ -1,23 +1,27 @@
 /**
- * The way of one outbound call, step by step: resolve → sign → transmit, and its answer back to the application. Each step
- * goes on or ends in a failure, and `fail` is the only place that turns one into a status.
+ * The way of one outbound call, step by step: resolve → route → sign → send. Each step goes on or ends in a failure, and
+ * `fail` is the only place that turns one into a status. The answer comes back through answers.ts.
  *
  * Hot path: synchronous from the application's bytes to the frames, unless a session or a connection has to be waited for.
  * A call is given to another endpoint only when no byte of it had left.
  */
-import { performance } from "node:perf_hooks";
-import { createField } from "../../common/http/field.ts";
 import { normalizeAuthority, normalizeTarget, RequestTargetError } from "../../common/http/request-target.ts";
-import { endToEndFields } from "../http1/end-to-end.ts";
+import { collectedBytes, noBody } from "../body.ts";
+import type { CallSink } from "../front/front.ts";
 import { Http2ErrorCode } from "../http2/error.ts";
-import { reasonStatus, type Reason } from "../reason.ts";
+import type { Http2RequestHead } from "../http2/send-head.ts";
+import type { Reason } from "../reason.ts";
+import { refusalMessage } from "../refusal.ts";
 import type { RoleSessions } from "../sync/role-sessions.ts";
-import type { OutboundCall } from "./call.ts";
+import { createAnswers } from "./answers.ts";
+import { createOutboundCall, release, type OutboundCall } from "./call.ts";
 import { ChannelError, type Channel, type ChannelAnswers } from "./channel.ts";
 import { pickEndpoint, type Destination, type Destinations, type Endpoint } from "./destinations.ts";
 import type { EndpointChannels } from "./endpoint-channels.ts";
 import type { OutboundRecords } from "./records.ts";
 import type { CallSigner } from "./sign.ts";
+import { announcedTrailers } from "./trailers.ts";
+import { addToBody, begin, credit, flush } from "./upload.ts";
 
 export interface TransmitterOptions {
   readonly destinations: () => Destinations;
@@ -25,88 +29,92 @@ export interface TransmitterOptions {
   readonly channels: EndpointChannels;
   readonly sign: CallSigner;
   readonly records: OutboundRecords;
+  /** Longest body that is hashed whole. */
+  readonly maxHashedBytes: () => number;
   /** Whether this workload's own certificate is good. */
   readonly identityValid: () => boolean;
   readonly now: () => number;
   readonly random: () => number;
 }
 
-export interface Transmitter {
-  /** The head and body of a call are whole. */
-  transmit(call: OutboundCall): void;
-  /** The application has gone. */
-  cancel(call: OutboundCall): void;
-  /** The application has taken what `sendData` had no room for. */
-  drained(call: OutboundCall): void;
+/** Takes the application's calls. */
+export interface Transmitter extends CallSink<OutboundCall> {
   fail(call: OutboundCall, reason: Reason, detail: string): void;
   /** What channels hand the frames of answers to. */
   readonly answers: ChannelAnswers;
 }
 
 const maxAttempts = 3;
-const jsonType = createField("content-type", "application/json");
+
+/** A CONNECT for TCP names no path, an extended one does (RFC 9113 8.5, RFC 8441 4). */
+function tunnelHead({ head, protocol }: OutboundCall, path: string): Http2RequestHead {
+  const connect = { method: "CONNECT", scheme: "https", authority: head.authority, path };
+  return protocol === "" ? connect : { ...connect, protocol };
+}
 
 export function createTransmitter(options: TransmitterOptions): Transmitter {
   const { sessions, channels, records } = options;
 
   function fail(call: OutboundCall, reason: Reason, detail: string): void {
     if (call.done) return;
-    release(call);
     call.done = true;
-    call.status = reasonStatus[reason];
+    abandon(call);
+    const message = refusalMessage(call.head, reason, {}, []);
+    call.status = message.status;
     records.failed(call, reason, detail);
     if (call.answered) {
-      call.application.abort();
+      call.front.abort(call);
       return;
     }
-    const body = Buffer.from(`${JSON.stringify({ reason })}\n`);
-    const fields = [createField("x-countersign-reason", reason), jsonType, createField("content-length", String(body.length))];
-    const bodiless = call.head.method === "HEAD";
-    call.application.sendHead(call.status, fields, bodiless ? 0 : body.length, bodiless);
-    if (!bodiless) call.application.sendData(body, true);
+    call.answered = true;
+    const { status, fields, body } = message;
+    call.front.sendHead(call, status, fields, body.length, body.length === 0);
+    if (body.length > 0) call.front.sendData(call, body, true);
   }
 
-  /** Takes the call off its endpoint. */
-  function release(call: OutboundCall): void {
-    if (call.endpoint && call.stream) call.endpoint.inFlight--;
-    call.stream = undefined;
-  }
-
-  /** Gives back what `sendData` had no room for. */
-  function credit(call: OutboundCall): void {
-    const { channel, stream, unacknowledged } = call;
-    call.unacknowledged = 0;
-    if (channel && stream && unacknowledged > 0) channel.http2.consumed(stream, unacknowledged);
+  /** Takes the call off its endpoint and, where that is not over, ends its stream. */
+  function abandon(call: OutboundCall): void {
+    const { channel, stream } = call;
+    if (!channel || !stream) return;
+    release(call);
+    channel.http2.reset(stream, Http2ErrorCode.CANCEL);
   }
 
   function transmit(call: OutboundCall): void {
-    const { head } = call;
-    if (head.method === "CONNECT") {
-      fail(call, "upgrade-unsupported", "CONNECT is not carried");
-      return;
-    }
+    call.transmitted = true;
     if (!options.identityValid()) {
       fail(call, "identity-expired", "this workload's certificate has expired and could not be renewed");
       return;
     }
-    let destination: Destination | undefined;
+    const destination = resolve(call);
+    if (!destination) return;
+    call.destination = destination;
+    route(call, destination, undefined);
+  }
+
+  /** Where the call goes, and its path as every later step sees it. Undefined when it failed. */
+  function resolve(call: OutboundCall): Destination | undefined {
+    const { head } = call;
     try {
       const { host } = normalizeAuthority(head.authority);
-      destination = options.destinations().byHost.get(host);
+      const destination = options.destinations().byHost.get(host);
       if (!destination) {
         fail(call, "unknown-destination", `${host} is no service of the mesh`);
-        return;
+        return undefined;
+      }
+      if (head.method === "CONNECT" && call.protocol === "") {
+        call.path = "/";
+        return destination;
       }
       const target = normalizeTarget(head.target, destination);
       call.path = target.path;
       call.query = target.query;
+      return destination;
     } catch (error) {
       if (!(error instanceof RequestTargetError)) throw error;
       fail(call, "malformed-target", error.message);
-      return;
+      return undefined;
     }
-    call.destination = destination;
-    route(call, destination, undefined);
   }
 
   function route(call: OutboundCall, destination: Destination, except: Endpoint | undefined): void {
@@ -116,12 +124,14 @@ export function createTransmitter(options: TransmitterOptions): Transmitter {
       return;
     }
     const channel = channels.current(endpoint);
-    if (channel) {
+    if (channel && (call.protocol === "" || channel.http2.peerAllowsExtendedConnect())) {
       send(call, destination, endpoint, channel);
       return;
     }
     call.attempts++;
-    channels.open(endpoint).then(
+    // Whether the peer takes upgrades is in its first frame.
+    const opening = channel ? channel.settled : channels.open(endpoint).then((opened) => (call.protocol === "" ? opened : opened.settled));
+    opening.then(
       (opened) => {
         if (!call.done) send(call, destination, endpoint, opened);
       },
@@ -151,13 +161,16 @@ export function createTransmitter(options: TransmitterOptions): Transmitter {
       else fail(call, "overloaded", "no room for another stream");
       return;
     }
-    const { head, body } = call;
-    const fields = options.sign(call, destination, endpoint, credentials);
+    const { head, tunnel } = call;
+    const hashed = call.bodyEnded && call.trailers.length === 0 && !tunnel && call.body.length <= options.maxHashedBytes();
+    const body = hashed ? collectedBytes(call.body) : noBody;
+    const fields = options.sign(call, destination, endpoint, credentials, hashed ? body : undefined);
     const path = call.query === "" ? call.path : `${call.path}?${call.query}`;
-    const request = { method: head.method, scheme: "https", authority: head.authority, path };
+    const { authority } = head;
+    const request = tunnel ? tunnelHead(call, path) : { method: head.method, scheme: "https", authority, path };
     let stream;
     try {
-      stream = channel.http2.request(request, fields, body.length === 0);
+      stream = channel.http2.request(request, fields, hashed && body.length === 0);
     } catch (error) {
       fail(call, "malformed", `HTTP/2 cannot carry the request: ${String(error)}`);
       return;
@@ -167,68 +180,60 @@ export function createTransmitter(options: TransmitterOptions): Transmitter {
     call.channel = channel;
     call.stream = stream;
     endpoint.inFlight++;
-    if (body.length > 0) channel.http2.sendData(stream, body, true);
+    if (!hashed) begin(call);
+    else {
+      call.bodySent = true;
+      if (body.length > 0) channel.http2.sendData(stream, body, true);
+    }
   }
+
+  /** Whether it is sent before it is whole. */
+  function leavesAsItComes({ head, tunnel }: OutboundCall): boolean {
+    return tunnel || head.contentLength === -1 || head.contentLength > options.maxHashedBytes();
+  }
+
+  const answers = createAnswers({
+    records,
+    fail,
+    again(call) {
+      // A body that was sent as it came is not there any more.
+      if (!call.destination || call.chunks || call.tunnel || ++call.attempts >= maxAttempts) return false;
+      release(call);
+      route(call, call.destination, undefined);
+      return true;
+    },
+  });
 
   return {
-    transmit,
+    begin: createOutboundCall,
+    head() {
+      // Nothing leaves before it is known whether the body is whole: at the end of the read.
+    },
+    body: addToBody,
+    bodyEnd(call, trailers) {
+      call.bodyEnded = true;
+      call.trailers = call.tunnel ? trailers : announcedTrailers(call.head, trailers);
+    },
+    readEnd(call) {
+      if (call.done) return false;
+      if (!call.transmitted) {
+        if (call.bodyEnded || leavesAsItComes(call)) transmit(call);
+      } else {
+        flush(call);
+        if (call.bodySent) answers.bodySent(call);
+      }
+      return call.waiting;
+    },
     fail,
     cancel(call) {
-      const { channel, stream } = call;
       const running = !call.done;
       call.done = true;
-      if (running && channel && stream) {
-        release(call);
-        channel.http2.reset(stream, Http2ErrorCode.CANCEL);
-      }
+      if (running) abandon(call);
     },
     drained: credit,
-    answers: {
-      onResponse(stream, response, endStream) {
-        const call = stream.data as OutboundCall;
-        call.respondedAt = performance.now();
-        call.status = response.status;
-        call.answered = true;
-        const fields = endToEndFields(response.fields, response.kinds, 0);
-        call.application.sendHead(response.status, fields, response.contentLength, endStream);
-        if (endStream) complete(call);
-      },
-      onData(stream, chunk, endStream) {
-        const call = stream.data as OutboundCall;
-        if (chunk.length > 0 || endStream) {
-          if (call.application.sendData(chunk, endStream)) call.channel?.http2.consumed(stream, chunk.length);
-          else call.unacknowledged += chunk.length;
-        }
-        if (endStream) complete(call);
-      },
-      onTrailers(stream, fields) {
-        const call = stream.data as OutboundCall;
-        call.application.end(fields);
-        complete(call);
-      },
-      onReset(stream, code) {
-        const call = stream.data as OutboundCall;
-        if (call.done || call.stream !== stream) return;
-        const { destination } = call;
-        release(call);
-        if (code === Http2ErrorCode.REFUSED_STREAM && destination && !call.answered && ++call.attempts < maxAttempts) {
-          // The peer did nothing for it (RFC 9113 8.7): signed anew, it may go again.
-          route(call, destination, undefined);
-          return;
-        }
-        fail(call, "peer-failed", `the stream ended with HTTP/2 error ${code}`);
-      },
-      onWritable() {
-        // Bodies are given to the codec whole; it sends them as the windows open.
-      },
+    malformed(error) {
+      records.malformed(error);
     },
+    answers,
   };
-
-  function complete(call: OutboundCall): void {
-    call.done = true;
-    // The application's connection goes on to its next call: what it has yet to take is credited now, or never.
-    credit(call);
-    release(call);
-    records.completed(call);
-  }
 }

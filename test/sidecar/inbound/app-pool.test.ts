@@ -3,8 +3,10 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, expect, test } from "vitest";
-import { createAppPool, type AppPool } from "../../../sidecar/inbound/app-pool.ts";
-import { createExchange, type Exchange, type Front } from "../../../sidecar/inbound/exchange.ts";
+import type { Front } from "../../../sidecar/front/front.ts";
+import { createAppPool } from "../../../sidecar/inbound/app-pool.ts";
+import { createExchange, type Exchange } from "../../../sidecar/inbound/exchange.ts";
+import type { AppLink } from "../../../sidecar/inbound/forward.ts";
 import { fromString } from "../../../common/spiffe/id.ts";
 
 const closing: (() => void)[] = [];
@@ -20,9 +22,9 @@ const peer = {
   serverName: "",
 };
 const head = { method: "GET", target: "/", authority: "target", scheme: "", fields: [], kinds: 0, contentLength: 0 };
-const text = "GET / HTTP/1.1\r\nHost: target\r\n\r\n";
+const forwarded = { method: "GET", target: "/", authority: "target", fields: [], identityFields: [], framing: -2 };
 
-async function poolFor(body: Buffer): Promise<{ pool: AppPool; connections: () => number }> {
+async function poolFor(body: Buffer): Promise<{ pool: AppLink; connections: () => number }> {
   let connections = 0;
   const server = createServer((_request, response) => response.end(body));
   server.on("connection", () => connections++);
@@ -45,20 +47,24 @@ async function poolFor(body: Buffer): Promise<{ pool: AppPool; connections: () =
 }
 
 /** Resolves with the bytes of the answer; `room` is what `sendData` tells the pool. */
-async function ask(pool: AppPool, room: (exchange: Exchange, end: boolean) => boolean): Promise<number> {
+async function ask(pool: AppLink, room: (exchange: Exchange, end: boolean) => boolean): Promise<number> {
   const { promise, resolve } = Promise.withResolvers<number>();
   let bytes = 0;
-  const front: Front = {
+  const front: Front<Exchange> = {
+    sendInformational: () => undefined,
     sendHead: () => undefined,
     sendData(exchange, chunk, end) {
       bytes += chunk.length;
       if (end) resolve(bytes);
       return room(exchange, end);
     },
-    sendTrailers: () => resolve(bytes),
+    end: () => resolve(bytes),
     abort: () => undefined,
+    resume: () => undefined,
   };
-  pool.forward(createExchange(front, undefined, peer, head), text, Buffer.alloc(0));
+  const exchange = createExchange(front, undefined, peer, head, "");
+  exchange.bodyEnded = true;
+  pool.forward(exchange, forwarded);
   return await promise;
 }
 
@@ -72,7 +78,7 @@ test("a connection whose last bytes found no room serves the next request", asyn
 test("nothing is read while there is no room, and reading goes on when there is", async () => {
   const { pool } = await poolFor(Buffer.alloc(3_000_000));
   let paused = 0;
-  const resume = (exchange: Exchange) => setImmediate(() => exchange.upstream?.resume());
+  const resume = (exchange: Exchange) => setImmediate(() => exchange.upstream?.resume(exchange));
   const bytes = await ask(pool, (exchange) => {
     paused++;
     resume(exchange);

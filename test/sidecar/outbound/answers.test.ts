@@ -1,39 +1,37 @@
 /** What becomes of an answer's bytes, seen from the connection that they came on. */
 import { describe, expect, test } from "vitest";
-import { createOutboundCall, type Application, type OutboundCall } from "../../../sidecar/outbound/call.ts";
-import type { Channel } from "../../../sidecar/outbound/channel.ts";
-import { noDestinations } from "../../../sidecar/outbound/destinations.ts";
-import { createTransmitter, type Transmitter } from "../../../sidecar/outbound/transmit.ts";
+import type { Front } from "../../../sidecar/front/front.ts";
 import type { Http2Stream } from "../../../sidecar/http2/stream.ts";
+import { createAnswers, type Answers } from "../../../sidecar/outbound/answers.ts";
+import { createOutboundCall, type OutboundCall } from "../../../sidecar/outbound/call.ts";
+import type { Channel } from "../../../sidecar/outbound/channel.ts";
+import { credit } from "../../../sidecar/outbound/upload.ts";
 
 const head = { method: "GET", target: "/", authority: "target", scheme: "", fields: [], kinds: 0, contentLength: 0 };
-const never = () => {
-  throw new Error("not part of this test");
-};
 
-function transmitter(): Transmitter {
-  return createTransmitter({
-    destinations: () => noDestinations,
-    sessions: { current: never, ready: never, revoke: never, list: () => [] },
-    channels: { current: never, open: never, renewAll: never, retain: never, destroyAll: never },
-    sign: never,
-    records: { completed: () => undefined, failed: () => undefined, recent: () => [] },
-    identityValid: () => true,
-    now: Date.now,
-    random: Math.random,
+function answersTo(): Answers {
+  return createAnswers({
+    records: { completed: () => undefined, failed: () => undefined, malformed: () => undefined, recent: () => [] },
+    fail(_call, reason) {
+      throw new Error(reason);
+    },
+    again: () => false,
   });
 }
 
 /** A call under way, whose application says `room` to each chunk, and the credit that its connection got back. */
 function underWay(room: boolean): { call: OutboundCall; stream: Http2Stream; credited: () => number } {
   let credited = 0;
-  const application: Application = {
+  const application: Front<OutboundCall> = {
+    sendInformational: () => undefined,
     sendHead: () => undefined,
     sendData: () => room,
     end: () => undefined,
     abort: () => undefined,
+    resume: () => undefined,
   };
-  const call = createOutboundCall(application, head, Buffer.alloc(0));
+  const call = createOutboundCall(application, undefined, head, "http1", "");
+  call.bodySent = true;
   const stream = { data: call } as unknown as Http2Stream;
   const http2 = {
     consumed(_stream: Http2Stream, bytes: number) {
@@ -48,7 +46,7 @@ function underWay(room: boolean): { call: OutboundCall; stream: Http2Stream; cre
 describe("credit for an answer's bytes", () => {
   test("is given at once while the application takes them", () => {
     const { stream, credited } = underWay(true);
-    const { answers } = transmitter();
+    const answers = answersTo();
     answers.onResponse(stream, { status: 200, fields: [], kinds: 0, contentLength: -1 }, false);
     answers.onData(stream, Buffer.alloc(100), false);
     expect(credited()).toBe(100);
@@ -56,17 +54,17 @@ describe("credit for an answer's bytes", () => {
 
   test("waits for the application, and comes when it has taken them", () => {
     const { call, stream, credited } = underWay(false);
-    const transmit = transmitter();
-    transmit.answers.onData(stream, Buffer.alloc(100), false);
-    transmit.answers.onData(stream, Buffer.alloc(50), false);
+    const answers = answersTo();
+    answers.onData(stream, Buffer.alloc(100), false);
+    answers.onData(stream, Buffer.alloc(50), false);
     expect(credited()).toBe(0);
-    transmit.drained(call);
+    credit(call);
     expect(credited()).toBe(150);
   });
 
   test.each(["data", "trailers"] as const)("is not lost when the answer ends, by %s, before the application has taken it", (ending) => {
     const { stream, credited } = underWay(false);
-    const { answers } = transmitter();
+    const answers = answersTo();
     answers.onData(stream, Buffer.alloc(100), false);
     if (ending === "data") answers.onData(stream, Buffer.alloc(50), true);
     else answers.onTrailers(stream, []);

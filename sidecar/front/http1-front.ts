@@ -1,0 +1,199 @@
+/**
+ * Clients that speak HTTP/1.1: applications to their sidecar, and whatever of the mesh does not speak HTTP/2. One call at a
+ * time a connection; what is pipelined behind it waits. An upgrade or CONNECT that is accepted makes the connection a
+ * tunnel. Hot path.
+ */
+import type { Socket } from "node:net";
+import type { Field } from "../../common/http/field.ts";
+import { createRequestParser } from "../http1/request-parser.ts";
+import { createResponseWriter } from "../http1/response-writer.ts";
+import { upgradeOffer, webSocketAccept } from "../http1/upgrade.ts";
+import type { CallSink, Front, FrontCall, FrontConnection } from "./front.ts";
+
+const noFields: readonly Field[] = [];
+
+export function serveHttp1<C extends FrontCall>(socket: Socket, sink: CallSink<C>): FrontConnection {
+  const writer = createResponseWriter(socket);
+  let call: C | undefined;
+  let requestEnded = false;
+  /** The head of the answer has been sent. */
+  let answering = false;
+  let draining = false;
+  /** Bytes of a later request wait with the kernel. */
+  let held = false;
+  /** A request behind the answered one may be read. */
+  let behind = false;
+  let advancing = false;
+  /** The tunnel that the connection has become. */
+  let tunnel: C | undefined;
+
+  /** The answer is complete: the next request, or the end of the connection. */
+  function answered(): void {
+    const unread = bodyToCome();
+    call = undefined;
+    if (writer.mustClose || draining || unread) {
+      socket.end();
+      parser.close();
+      return;
+    }
+    release();
+    if (requestEnded) advance();
+  }
+
+  /** An answer that overtakes its request leaves bytes behind that nobody will read. */
+  function bodyToCome(): boolean {
+    return call !== undefined && !requestEnded && call.head.contentLength !== 0;
+  }
+
+  /** Lets the kernel hand over what it has kept. */
+  function release(): void {
+    if (!held) return;
+    held = false;
+    socket.resume();
+  }
+
+  /** Reads the next request of what the parser has kept. Not by recursion: a thousand of them may be refused at once. */
+  function advance(): void {
+    behind = true;
+    if (advancing) return;
+    advancing = true;
+    while (behind) {
+      behind = false;
+      parser.resume();
+      readEnd();
+    }
+    advancing = false;
+  }
+
+  function readEnd(): void {
+    if (call && !tunnel && sink.readEnd(call)) socket.pause();
+  }
+
+  function openTunnel(accepted: C, fields: readonly Field[]): void {
+    tunnel = accepted;
+    if (accepted.protocol === "") socket.write("HTTP/1.1 200 Connection Established\r\n\r\n", "latin1");
+    else writer.switchProtocols(accepted.protocol, [...fields, ...webSocketAccept(accepted.head)]);
+    const early = parser.takeRemainder();
+    release();
+    if (early.length > 0) tunnelled(accepted, early);
+  }
+
+  function tunnelled(through: C, chunk: Buffer): void {
+    sink.body(through, chunk);
+    if (sink.readEnd(through)) socket.pause();
+  }
+
+  const front: Front<C> = {
+    sendInformational(_call, status, fields) {
+      if (parser.version === 1) writer.sendInformational(status, fields);
+    },
+    sendHead(of, status, fields, contentLength, end) {
+      if (of.tunnel && status < 300) {
+        openTunnel(of, fields);
+        return;
+      }
+      if (bodyToCome()) writer.expect(of.head.method, parser.version, false);
+      answering = true;
+      writer.sendHead(status, fields, contentLength, end);
+      if (end) answered();
+    },
+    sendData(of, chunk, end) {
+      if (of === tunnel) {
+        const room = chunk.length === 0 || socket.write(Buffer.from(chunk));
+        if (end) socket.end();
+        return room;
+      }
+      const room = writer.sendData(chunk, end);
+      if (end) answered();
+      return room;
+    },
+    end(of, trailers) {
+      if (of === tunnel) {
+        socket.end();
+        return;
+      }
+      writer.end(trailers);
+      answered();
+    },
+    abort() {
+      socket.destroy();
+    },
+    resume() {
+      if (!held) socket.resume();
+    },
+  };
+
+  const parser = createRequestParser({
+    onRequest(head) {
+      requestEnded = answering = false;
+      writer.expect(head.method, parser.version, parser.keepAlive && !draining);
+      call = sink.begin(front, undefined, head, "http1", upgradeOffer(head, parser.upgrade));
+      sink.head(call);
+      if (parser.expectContinue && !answering) socket.write("HTTP/1.1 100 Continue\r\n\r\n", "latin1");
+    },
+    onBody(chunk) {
+      if (call) sink.body(call, chunk);
+    },
+    onEnd(trailers) {
+      requestEnded = true;
+      if (!call) parser.resume();
+      else if (!call.tunnel) sink.bodyEnd(call, trailers);
+    },
+    onError(error) {
+      sink.malformed(error);
+      const broken = call;
+      call = undefined;
+      if (broken) {
+        sink.cancel(broken);
+        if (answering) {
+          socket.destroy();
+          return;
+        }
+      }
+      writer.expect("GET", 1, false);
+      writer.sendHead(error.status, noFields, 0, true);
+      socket.end();
+    },
+  });
+
+  return {
+    receive(chunk) {
+      if (tunnel) {
+        tunnelled(tunnel, chunk);
+        return;
+      }
+      const outOfTurn = call !== undefined && requestEnded;
+      parser.push(chunk);
+      if (outOfTurn && call) {
+        // What comes behind a request under way waits with the kernel, but for the first of it, which the parser keeps.
+        held = true;
+        socket.pause();
+      } else readEnd();
+    },
+    finish() {
+      if (tunnel) {
+        sink.bodyEnd(tunnel, noFields);
+        sink.readEnd(tunnel);
+        return;
+      }
+      parser.finish();
+      if (!call) socket.end();
+      else draining = true;
+    },
+    writable() {
+      const current = tunnel ?? call;
+      if (current) sink.drained(current);
+    },
+    closed() {
+      parser.close();
+      const current = tunnel ?? call;
+      call = tunnel = undefined;
+      if (current) sink.cancel(current);
+    },
+    drain(deadlineMs) {
+      draining = true;
+      if (!call && !tunnel) socket.end();
+      setTimeout(() => socket.destroy(), deadlineMs).unref();
+    },
+  };
+}

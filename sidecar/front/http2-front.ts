@@ -1,0 +1,131 @@
+/**
+ * Clients that speak HTTP/2: other sidecars above all, and applications with prior knowledge, as gRPC's are. Every stream is a
+ * call of its own. Hot path.
+ */
+import type { Duplex } from "node:stream";
+import type { Field } from "../../common/http/field.ts";
+import { noBody } from "../body.ts";
+import { createHttp2Connection } from "../http2/connection.ts";
+import { Http2ErrorCode } from "../http2/error.ts";
+import type { Http2Stream } from "../http2/stream.ts";
+import { attachHttp2 } from "../http2/transport.ts";
+import type { CallSink, Front, FrontCall, FrontConnection } from "./front.ts";
+
+const noFields: readonly Field[] = [];
+
+export function serveHttp2<C extends FrontCall>(socket: Duplex, sink: CallSink<C>): FrontConnection {
+  /** Calls that the read under way brought something of. */
+  let touched: C[] = [];
+  /** Bytes of bodies that are held back, by call. */
+  const uncredited = new Map<C, number>();
+
+  function touch(call: C): void {
+    if (call.touched) return;
+    call.touched = true;
+    touched.push(call);
+  }
+
+  const front: Front<C> = {
+    sendInformational(call, status, fields) {
+      connection.respond(call.slot as Http2Stream, status, fields, false);
+    },
+    sendHead(call, status, fields, _contentLength, end) {
+      connection.respond(call.slot as Http2Stream, status, fields, end);
+      if (end) stopUpload(call, status);
+    },
+    sendData(call, chunk, end) {
+      const room = connection.sendData(call.slot as Http2Stream, chunk, end);
+      if (end) stopUpload(call, 0);
+      return room;
+    },
+    end(call, trailers) {
+      if (trailers.length > 0) connection.sendTrailers(call.slot as Http2Stream, trailers);
+      else connection.sendData(call.slot as Http2Stream, noBody, true);
+      stopUpload(call, 0);
+    },
+    abort(call) {
+      connection.reset(call.slot as Http2Stream, Http2ErrorCode.INTERNAL_ERROR);
+    },
+    resume(call) {
+      const bytes = uncredited.get(call);
+      if (bytes === undefined) return;
+      uncredited.delete(call);
+      connection.consumed(call.slot as Http2Stream, bytes);
+    },
+  };
+
+  /** A whole answer that overtook its request: what is left of the request is not wanted (RFC 9113 8.1). */
+  function stopUpload(call: C, status: number): void {
+    if (call.bodyEnded || (call.tunnel && status === 0)) return;
+    connection.reset(call.slot as Http2Stream, Http2ErrorCode.NO_ERROR);
+  }
+
+  const transport = attachHttp2(
+    socket,
+    {
+      onRequest(stream, head, endStream) {
+        const call = sink.begin(front, stream, head, "h2", stream.protocol);
+        stream.data = call;
+        call.bodyEnded = endStream;
+        sink.head(call);
+        if (endStream) sink.bodyEnd(call, noFields);
+        touch(call);
+      },
+      onData(stream, chunk, endStream) {
+        const call = stream.data as C;
+        sink.body(call, chunk);
+        if (endStream) sink.bodyEnd(call, noFields);
+        if (call.waiting) uncredited.set(call, (uncredited.get(call) ?? 0) + chunk.length);
+        else connection.consumed(stream, chunk.length);
+        touch(call);
+      },
+      onTrailers(stream, fields) {
+        const call = stream.data as C;
+        sink.bodyEnd(call, fields);
+        touch(call);
+      },
+      onReset(stream) {
+        const call = stream.data as C;
+        uncredited.delete(call);
+        sink.cancel(call);
+      },
+      onWritable(stream) {
+        sink.drained(stream.data as C);
+      },
+      onResponse: unexpected,
+      onInformational: unexpected,
+      onGoaway: ignore,
+      onSettings: ignore,
+      onPong: ignore,
+      onFatal: (error) => sink.malformed(error),
+    },
+    (handler) => createHttp2Connection({ role: "server", handler, now: Date.now }),
+    { reads: "owner" },
+  );
+  const { connection } = transport;
+
+  return {
+    receive(chunk) {
+      transport.receive(chunk);
+      const calls = touched;
+      if (calls.length === 0) return;
+      touched = [];
+      for (const call of calls) {
+        call.touched = false;
+        sink.readEnd(call);
+      }
+    },
+    finish: ignore,
+    writable: ignore,
+    closed: ignore,
+    drain: (deadlineMs) => void transport.close(deadlineMs),
+  };
+}
+
+function unexpected(): never {
+  throw new Error("a server has no responses to receive");
+}
+
+function ignore(): void {
+  // The transport sees to it.
+}

@@ -1,0 +1,52 @@
+/**
+ * What a caller is told when a sidecar answers in the application's place: a status with the reason code, as JSON; to gRPC,
+ * which reads its own status and no other, the same as a response of trailers alone (gRPC over HTTP/2, "Responses").
+ */
+import { createField, findField, type Field } from "../common/http/field.ts";
+import type { RequestHead } from "../common/http/message.ts";
+import { noBody } from "./body.ts";
+import { reasonStatus, type Reason } from "./reason.ts";
+
+export interface RefusalMessage {
+  readonly status: number;
+  readonly fields: readonly Field[];
+  /** Empty for HEAD and gRPC: the head ends the answer. */
+  readonly body: Buffer;
+}
+
+const jsonType = createField("content-type", "application/json");
+const grpcType = createField("content-type", "application/grpc");
+
+/** As gRPC clients themselves read a status of HTTP ("HTTP to gRPC Status Code Mapping"). */
+const grpcStatusOf = new Map<number, number>([
+  [400, 13],
+  [401, 16],
+  [403, 7],
+  [404, 12],
+  [413, 8],
+  [431, 8],
+]);
+const grpcUnavailable = 14;
+
+export function isGrpc(head: RequestHead): boolean {
+  return findField(head.fields, "content-type")?.value.startsWith("application/grpc") === true;
+}
+
+/** `told`: what the caller learns beside the reason. `added`: further fields. */
+export function refusalMessage(
+  head: RequestHead,
+  reason: Reason,
+  told: Readonly<Record<string, string>>,
+  added: readonly Field[],
+): RefusalMessage {
+  const status = reasonStatus[reason];
+  const reasonField = createField("x-countersign-reason", reason);
+  if (isGrpc(head)) {
+    const code = createField("grpc-status", String(grpcStatusOf.get(status) ?? grpcUnavailable));
+    const fields = [reasonField, ...added, grpcType, code, createField("grpc-message", reason)];
+    return { status: 200, fields, body: noBody };
+  }
+  const body = Buffer.from(`${JSON.stringify({ reason, ...told })}\n`);
+  const fields = [reasonField, ...added, jsonType, createField("content-length", String(body.length))];
+  return { status, fields, body: head.method === "HEAD" ? noBody : body };
+}
