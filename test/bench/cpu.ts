@@ -1,5 +1,5 @@
 /**
- * CPU time and memory of processes as Linux accounts them (proc(5)). CPU time divided by requests holds on a machine
+ * CPU time of processes as Linux accounts it (proc(5)). CPU time divided by requests holds on a machine
  * that has other work to do, where throughput does not.
  */
 import { readdirSync, readFileSync } from "node:fs";
@@ -59,18 +59,4 @@ export function cpuMicros(pids: readonly number[]): number {
   let ticks = 0;
   for (const pid of treeOf(pids, stats)) ticks += stats.get(pid)?.ticks ?? 0;
   return (ticks * 1e6) / ticksPerSecond;
-}
-
-/** Bytes resident in memory, from the text of `/proc/<pid>/status`. Throws BenchError `bad-output`. */
-export function parseResidentBytes(text: string): number {
-  const found = /^VmRSS:\s+(\d+) kB$/m.exec(text);
-  if (found === null) throw new BenchError("bad-output", "no VmRSS in /proc/<pid>/status");
-  return Number(found[1]) * 1024;
-}
-
-/** Bytes of memory resident for a process and its descendants; what they share counts for each of them. */
-export function residentBytes(pid: number): number {
-  return processTree(pid)
-    .map((member) => parseResidentBytes(readFileSync(`/proc/${member}/status`, "utf8")))
-    .reduce((sum, bytes) => sum + bytes, 0);
 }

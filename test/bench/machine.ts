@@ -6,25 +6,41 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import manifest from "../../package.json" with { type: "json" };
 import { BenchError } from "./errors.ts";
-import type { PeerName } from "./options.ts";
+import type { Options } from "./options.ts";
 
-/** Always: wrk is the load, nginx the application, openssl makes the certificates. */
-const toolsForAll = ["nginx", "wrk", "openssl"];
-const packages = new Map([["nginx", "nginx-light"]]);
+const packages = new Map([
+  ["nginx", "nginx-light"],
+  ["h2load", "nghttp2-client"],
+]);
 
 // Debian keeps servers where the PATH of an ordinary user does not look.
 process.env["PATH"] = `${process.env["PATH"] ?? ""}:/usr/sbin`;
 
-function isInstalled(tool: string): boolean {
+/** Whether it is on the PATH, or where Debian keeps servers. */
+export function isInstalled(tool: string): boolean {
   return (process.env["PATH"] ?? "").split(":").some((folder) => existsSync(join(folder, tool)));
 }
 
+type Asked = Pick<Options, "works" | "peers">;
+
+/** The programs that such a run uses: nginx is the application, openssl makes the certificates. */
+function toolsFor({ works, peers }: Asked): string[] {
+  const own = ["start", "sigv4-verify", "policy-decision", "certificates"];
+  const compared = works.filter((work) => !own.includes(work));
+  if (compared.length === 0) return [];
+  const tools = ["nginx", "openssl"];
+  if (compared.some((work) => /^(?:http1|latency)-/.test(work))) tools.push("wrk");
+  if (compared.includes("grpc-unary")) tools.push("h2load");
+  for (const tool of ["haproxy", "envoy"]) if (peers.some((peer) => peer.startsWith(tool))) tools.push(tool);
+  return tools;
+}
+
 /** Throws BenchError `missing-tool` naming every Debian package to install, in one line. */
-export function checkTools(peers: readonly PeerName[]): void {
+export function checkTools(asked: Asked): void {
   if (!existsSync("/proc/self/stat")) throw new BenchError("missing-tool", "CPU time is read from /proc, which only Linux has");
-  const wanted = peers.some((peer) => peer.startsWith("haproxy")) ? [...toolsForAll, "haproxy"] : toolsForAll;
-  const missing = wanted.filter((tool) => !isInstalled(tool));
+  const missing = toolsFor(asked).filter((tool) => !isInstalled(tool));
   if (missing.length === 0) return;
+  if (missing.includes("envoy")) throw new BenchError("missing-tool", "envoy is not on the PATH, and Debian has no package of it");
   const names = missing.map((tool) => packages.get(tool) ?? tool).join(" ");
   throw new BenchError("missing-tool", `${missing.join(", ")} not found; install with: apt-get install --no-install-recommends ${names}`);
 }
@@ -56,15 +72,15 @@ async function versionOf(tool: string, argument: string): Promise<string> {
   return /\d+\.\d+(\.\d+)*[\w.+~-]*/.exec(`${said.stdout}${said.stderr}`)?.[0] ?? "unknown";
 }
 
-/** Version of each program that is part of a run with these peers. */
-export async function versions(peers: readonly PeerName[]): Promise<Record<string, string>> {
-  const found: Record<string, string> = {
-    countersign: manifest.version,
-    node: process.versions.node,
-    wrk: await versionOf("wrk", "-v"),
-    nginx: await versionOf("nginx", "-v"),
-    openssl: await versionOf("openssl", "version"),
-  };
-  if (peers.some((peer) => peer.startsWith("haproxy"))) found["haproxy"] = await versionOf("haproxy", "-v");
+const versionFlags = new Map([
+  ["openssl", "version"],
+  ["envoy", "--version"],
+  ["h2load", "--version"],
+]);
+
+/** Version of each program that is part of such a run. */
+export async function versions(asked: Asked): Promise<Record<string, string>> {
+  const found: Record<string, string> = { countersign: manifest.version, node: process.versions.node };
+  for (const tool of toolsFor(asked)) found[tool] = await versionOf(tool, versionFlags.get(tool) ?? "-v");
   return found;
 }

@@ -1,42 +1,20 @@
 /**
- * `npm run bench`: what a pair of sidecars costs, beside the same application behind other pairs of mTLS proxies.
+ * `npm run bench`: what a pair of sidecars costs, beside the same application behind other pairs of mTLS proxies, and what
+ * our own parts take: the rows of the design's performance page, each against its target.
  *
  * Progress goes to standard error and the tables to standard output. Everything listens on loopback, lives in a temporary
  * folder and is ended and removed whatever happens. Exits 1 if any figure could not be had.
  */
-import { mkdir, mkdtempDisposable, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { makeCertificates } from "./certificates.ts";
-import { residentBytes } from "./cpu.ts";
+import { mkdir, writeFile } from "node:fs/promises";
 import { BenchError } from "./errors.ts";
-import { checkTools, machine, versions } from "./machine.ts";
-import { measureAll } from "./measure.ts";
-import { help, optionsFrom, type Options, type PeerName } from "./options.ts";
-import { startCountersignPair } from "./peers/countersign.ts";
-import { directPeer } from "./peers/direct.ts";
-import { startHaproxyPair } from "./peers/haproxy.ts";
-import { startApp, startNginxPair } from "./peers/nginx.ts";
-import { freePorts, type Peer, type Site } from "./peers/peer.ts";
-import { createProcesses } from "./processes.ts";
-import { comparisonRows, formatColumns, formatTable } from "./report.ts";
+import { checkTools, isInstalled, machine, versions } from "./machine.ts";
+import { help, optionsFrom, type Options } from "./options.ts";
+import { formatSummary, formatTable, jsonRows } from "./report.ts";
+import { runWork, type Outcome } from "./run-work.ts";
+import { worksOf } from "./works.ts";
 
 function progress(line: string): void {
   process.stderr.write(`${line}\n`);
-}
-
-const starters: Record<PeerName, (site: Site, options: Options) => Peer | Promise<Peer>> = {
-  direct: directPeer,
-  nginx: startNginxPair,
-  "haproxy-h1": (site) => startHaproxyPair(site, "h1"),
-  "haproxy-h2": (site) => startHaproxyPair(site, "h2"),
-  countersign: (site, options) => startCountersignPair(site, options.profile),
-};
-
-/** Resident megabytes by process. */
-function memoryOf(peers: readonly Peer[]): Map<string, string> {
-  const proxies = peers.flatMap((peer) => peer.proxies).filter((proxy) => !proxy.ended.aborted);
-  return new Map(proxies.map((proxy) => [proxy.name, (residentBytes(proxy.pid) / 1e6).toFixed(0)]));
 }
 
 /** Throws BenchError `bad-option` now rather than after minutes of measuring, if `path` cannot be written. */
@@ -51,36 +29,27 @@ async function prepareFile(path: string): Promise<void> {
 /** Resolves to the exit code. */
 async function bench(options: Options, signal: AbortSignal): Promise<number> {
   const before = machine();
-  const used = await versions(options.peers);
+  const used = await versions(options);
   if (options.json !== undefined) await prepareFile(options.json);
   if (options.profile !== undefined) await mkdir(options.profile, { recursive: true });
-  await using temporary = await mkdtempDisposable(join(tmpdir(), "countersign-bench-"));
-  await using processes = createProcesses(signal);
-  const [appPort = 0] = await freePorts(1);
-  const certificates = await makeCertificates(temporary.path, signal);
-  const site: Site = { folder: temporary.path, appPort, certificates, processes, signal };
-  await startApp(site);
-  const peers: Peer[] = [];
-  for (const name of options.peers) {
-    progress(`starting ${name}`);
-    peers.push(await starters[name](site, options));
-  }
 
-  const idle = memoryOf(peers);
-  const { runs, failures } = await measureAll(peers, options, progress, signal);
-  const after = memoryOf(peers);
+  const outcomes: Outcome[] = [];
+  for (const work of worksOf(options.connections)) {
+    if (!options.works.includes(work.name)) continue;
+    if (work.kind === "own" && !options.peers.includes("countersign")) continue;
+    outcomes.push(await runWork(work, { ...options, progress, signal }));
+  }
 
   const made = Object.entries(used).map(([name, version]) => `${name} ${version}`);
   process.stdout.write(`\n${before.cores} × ${before.cpu}, load ${before.load.toFixed(1)} before; ${made.join(", ")}\n`);
-  process.stdout.write(`Medians of ${options.rounds} rounds of ${options.seconds} s; CPU of both proxies; 63-byte responses\n\n`);
-  process.stdout.write(`${formatTable(options.peers, options.connections, runs, failures)}\n`);
-  const memory = [...idle].map(([name, megabytes]) => [name, megabytes, after.get(name) ?? "ended"]);
-  process.stdout.write(formatColumns(1, [["resident memory, MB", "idle", "after load"], ...memory]));
-  for (const [key, reason] of failures) process.stdout.write(`\nFAILED ${key.replace("/", " at ")} connections: ${reason}\n`);
+  process.stdout.write(`Medians of ${options.rounds} rounds of ${options.seconds} s; ratios are within a round\n`);
+  for (const outcome of outcomes) process.stdout.write(`\n${outcome.work.name}: ${formatTable(outcome)}`);
+  process.stdout.write(`\n${formatSummary(outcomes)}`);
   if (options.json !== undefined) {
-    await writeFile(options.json, `${JSON.stringify({ rows: comparisonRows(runs), machine: before, versions: used }, undefined, 2)}\n`);
+    const rows = outcomes.flatMap(jsonRows);
+    await writeFile(options.json, `${JSON.stringify({ rows, machine: before, versions: used }, undefined, 2)}\n`);
   }
-  return failures.size === 0 ? 0 : 1;
+  return outcomes.every(({ failures }) => failures.size === 0) ? 0 : 1;
 }
 
 /** Resolves to the exit code; what went wrong is one line on standard error. */
@@ -88,12 +57,12 @@ async function main(args: readonly string[]): Promise<number> {
   const interrupted = new AbortController();
   for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(name, () => interrupted.abort());
   try {
-    const options = optionsFrom(args);
+    const options = optionsFrom(args, isInstalled("envoy"));
     if (options === "help") {
       process.stdout.write(help);
       return 0;
     }
-    checkTools(options.peers);
+    checkTools(options);
     return await bench(options, interrupted.signal);
   } catch (error) {
     if (interrupted.signal.aborted) {

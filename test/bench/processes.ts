@@ -20,6 +20,8 @@ export interface Running {
 
 export interface Processes extends AsyncDisposable {
   start(name: string, command: string, args: readonly string[], env?: Readonly<Record<string, string>>): Running;
+  /** Something that the processes need, to be ended after them. */
+  use(resource: AsyncDisposable): void;
 }
 
 const startMs = 20_000;
@@ -46,6 +48,7 @@ function rejection(signal: AbortSignal, scope: AbortSignal): Promise<never> {
 
 export function createProcesses(signal: AbortSignal): Processes {
   const living = new Map<number, { readonly running: Running; readonly stop: () => void }>();
+  const used = new AsyncDisposableStack();
   const killAll = () => {
     for (const pid of living.keys()) killTree(pid);
   };
@@ -109,6 +112,8 @@ export function createProcesses(signal: AbortSignal): Processes {
       return running;
     },
 
+    use: (resource) => void used.use(resource),
+
     async [Symbol.asyncDispose]() {
       const scope = new AbortController();
       const all = [...living.values()].map(async ({ running, stop }) => {
@@ -120,6 +125,7 @@ export function createProcesses(signal: AbortSignal): Processes {
       scope.abort();
       killAll();
       process.off("exit", killAll);
+      await used.disposeAsync();
     },
   };
 }

@@ -1,93 +1,72 @@
-/** From single runs to medians, ratios and the table. Ratios are of two runs of one round, which had the same machine to themselves. */
+/** What the benchmark found, for a person and as JSON. */
+import { figureOf } from "./figures.ts";
 import type { PeerName } from "./options.ts";
+import { failureKey, type Outcome } from "./run-work.ts";
+import { medianOf, medianRatio, samplesOf } from "./samples.ts";
+import { verdictText, verdictsOn, type Verdict } from "./targets.ts";
 
-export interface Measurement {
-  readonly peer: PeerName;
-  readonly connections: number;
-  readonly round: number;
-  /** CPU of both proxies a request; 0 where there is none. */
-  readonly cpuMicros: number;
-  readonly perSecond: number;
-  readonly p50Micros: number;
-  readonly p99Micros: number;
-}
+/** One line of `--json`: countersign, against one peer where the work has any. Figures as `figures.ts` names them. */
+export type Row = Readonly<Record<string, number | string | readonly object[]>>;
 
-/** One line of `--json`: countersign against one peer. Ratios under 1 are in its favour. */
-export interface Row {
-  readonly work: "http1-63B";
-  readonly connections: number;
-  readonly peer: PeerName;
-  readonly cpuMicros: number;
-  readonly peerCpuMicros: number;
-  readonly cpuRatio: number;
-  readonly p50Ratio: number;
-  readonly p99Ratio: number;
-}
+const ours: PeerName = "countersign";
 
-/** NaN of nothing. */
-export function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length / 2;
-  const upper = sorted[Math.floor(middle)] ?? Number.NaN;
-  if (!Number.isInteger(middle)) return upper;
-  return (upper + (sorted[middle - 1] ?? Number.NaN)) / 2;
+function loadsOf({ work }: Outcome): readonly number[] {
+  return work.kind === "compared" ? work.loads : [0];
 }
 
 function rounded(value: number, digits: number): number {
   return Number(value.toFixed(digits));
 }
 
-function runsOf(runs: readonly Measurement[], peer: PeerName, connections: number): Measurement[] {
-  return runs.filter((run) => run.peer === peer && run.connections === connections);
+/** `cpuMicros` as `peerCpuMicros` */
+function peerKey(name: string): string {
+  return `peer${name.charAt(0).toUpperCase()}${name.slice(1)}`;
 }
 
-type Figure = "cpuMicros" | "perSecond" | "p50Micros" | "p99Micros";
-
-function medianOf(runs: readonly Measurement[], figure: Figure): number {
-  return median(runs.map((run) => run[figure]));
-}
-
-/** Median over the rounds of `ours / theirs`; NaN where no round has both, or the figure is nothing for them. */
-function ratioOf(ours: readonly Measurement[], theirs: readonly Measurement[], figure: Figure): number {
-  const ratios = ours.flatMap((our) => {
-    const their = theirs.find((run) => run.round === our.round);
-    return their === undefined || their[figure] === 0 ? [] : [our[figure] / their[figure]];
-  });
-  return median(ratios);
-}
-
-/** Countersign against every peer that was measured with it. `direct` has no proxies to compare with and is left out. */
-export function comparisonRows(runs: readonly Measurement[]): Row[] {
+/** Ours against every peer that was measured with it, and ours alone where there is none. Nothing is compared with `direct`. */
+export function jsonRows(outcome: Outcome): Row[] {
+  const { work, samples, peers } = outcome;
   const rows: Row[] = [];
-  for (const connections of new Set(runs.map((run) => run.connections))) {
-    const ours = runsOf(runs, "countersign", connections);
-    if (ours.length === 0) continue;
-    for (const peer of new Set(runs.map((run) => run.peer))) {
-      const theirs = runsOf(runs, peer, connections);
-      if (peer === "countersign" || peer === "direct" || theirs.length === 0) continue;
-      rows.push({
-        work: "http1-63B",
-        connections,
-        peer,
-        cpuMicros: rounded(medianOf(ours, "cpuMicros"), 1),
-        peerCpuMicros: rounded(medianOf(theirs, "cpuMicros"), 1),
-        cpuRatio: rounded(ratioOf(ours, theirs, "cpuMicros"), 2),
-        p50Ratio: rounded(ratioOf(ours, theirs, "p50Micros"), 2),
-        p99Ratio: rounded(ratioOf(ours, theirs, "p99Micros"), 2),
-      });
+  for (const load of loadsOf(outcome)) {
+    if (samplesOf(samples, ours, load).length === 0) continue;
+    const verdicts = verdictsOn(work.name, load, samples).filter(({ met }) => met !== undefined);
+    const others = peers.filter((peer) => peer !== ours && peer !== "direct" && samplesOf(samples, peer, load).length > 0);
+    for (const peer of others.length === 0 ? [undefined] : others) {
+      const row: Record<string, number | string | readonly object[]> = { work: work.name };
+      if (work.kind === "compared") row[work.loadKey] = load;
+      if (peer !== undefined) row["peer"] = peer;
+      for (const name of work.figures) {
+        const { digits, ratio }: ReturnType<typeof figureOf> = figureOf(name);
+        const own = medianOf(samples, ours, load, name);
+        if (!Number.isNaN(own)) row[name] = rounded(own, digits);
+        if (peer === undefined) continue;
+        const theirs = medianOf(samples, peer, load, name);
+        if (!Number.isNaN(theirs)) row[peerKey(name)] = rounded(theirs, digits);
+        const quotient = medianRatio(samples, ours, peer, load, name);
+        if (ratio !== undefined && !Number.isNaN(quotient)) row[ratio] = rounded(quotient, 2);
+      }
+      const concerning = verdicts.filter(({ target }) => target.against === undefined || target.against === peer).map(jsonVerdict);
+      if (concerning.length > 0) row["targets"] = concerning;
+      rows.push(row);
     }
   }
   return rows;
 }
 
-/** Lines up columns: the first `names` to the left, the others, which are figures, to the right. */
-export function formatColumns(names: number, lines: readonly (readonly string[])[]): string {
+function jsonVerdict({ target, met }: Verdict): object {
+  const { figure, against, bound, limit } = target;
+  return { figure: against === undefined ? figure : (figureOf(figure).ratio ?? figure), [bound]: limit, met };
+}
+
+/** Lines up columns: the first `names` to the left, the others, which are figures, to the right; what is past `figureCount` of those again to the left. */
+export function formatColumns(names: number, lines: readonly (readonly string[])[], figureCount = Number.POSITIVE_INFINITY): string {
   const widths: number[] = [];
   for (const line of lines) for (const [column, cell] of line.entries()) widths[column] = Math.max(widths[column] ?? 0, cell.length);
+  const isFigure = (column: number) => column >= names && column < names + figureCount;
   return lines
     .map((line) =>
       line
-        .map((cell, column) => (column < names ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0)))
+        .map((cell, column) => (isFigure(column) ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0)))
         .join("  ")
         .trimEnd(),
     )
@@ -99,35 +78,43 @@ function shown(value: number, digits: number): string {
   return Number.isFinite(value) ? value.toFixed(digits) : "-";
 }
 
-/** The table that a person reads: medians of every peer, with ratios to the nginx pair. `failures` by `peer/connections`. */
-export function formatTable(
-  peers: readonly PeerName[],
-  connections: readonly number[],
-  runs: readonly Measurement[],
-  failures: ReadonlyMap<string, string>,
-): string {
-  const lines = [["connections", "peer", "CPU µs/request", "× nginx", "requests/s", "p50 µs", "× nginx", "p99 µs", "× nginx"]];
-  for (const count of connections) {
+/** The table that a person reads: medians of every peer, with ratios to the nginx pair, and what our targets have to say. */
+export function formatTable(outcome: Outcome): string {
+  const { work, peers, samples, failures } = outcome;
+  const baseline = peers.includes("nginx");
+  const head = work.kind === "compared" ? [work.loadTitle, "peer"] : ["peer"];
+  const names = head.length;
+  for (const name of work.figures) {
+    head.push(figureOf(name).title);
+    if (baseline && figureOf(name).ratio !== undefined) head.push("× nginx");
+  }
+  const figureColumns = head.length - names;
+  const lines = [[...head, "target"]];
+  for (const load of loadsOf(outcome)) {
     for (const peer of peers) {
-      if (failures.has(`${peer}/${count}`)) {
-        lines.push([String(count), peer, "FAILED"]);
+      const line = work.kind === "compared" ? [String(load), peer] : [peer];
+      if (failures.has(failureKey(peer, load))) {
+        lines.push([...line, "FAILED"]);
         continue;
       }
-      const own = runsOf(runs, peer, count);
-      const nginx = runsOf(runs, "nginx", count);
-      const cpu = medianOf(own, "cpuMicros");
-      lines.push([
-        String(count),
-        peer,
-        cpu === 0 ? "-" : shown(cpu, 1),
-        cpu === 0 ? "-" : shown(ratioOf(own, nginx, "cpuMicros"), 2),
-        shown(medianOf(own, "perSecond"), 0),
-        shown(medianOf(own, "p50Micros"), 0),
-        shown(ratioOf(own, nginx, "p50Micros"), 2),
-        shown(medianOf(own, "p99Micros"), 0),
-        shown(ratioOf(own, nginx, "p99Micros"), 2),
-      ]);
+      for (const name of work.figures) {
+        const { digits, ratio } = figureOf(name);
+        line.push(shown(medianOf(samples, peer, load, name), digits));
+        if (baseline && ratio !== undefined) line.push(shown(medianRatio(samples, peer, "nginx", load, name), 2));
+      }
+      if (peer === ours) line.push(verdictsOn(work.name, load, samples).map(verdictText).join("; "));
+      lines.push(line);
     }
   }
-  return formatColumns(2, lines);
+  const failed = [...failures].map(([key, reason]) => `FAILED ${key}: ${reason}\n`).join("");
+  return `${work.title}\n${formatColumns(names, lines, figureColumns)}${failed}`;
+}
+
+/** `Targets: 5 met, 1 missed (http1-63B), 2 not measured` */
+export function formatSummary(outcomes: readonly Outcome[]): string {
+  const verdicts = outcomes.flatMap((outcome) => loadsOf(outcome).flatMap((load) => verdictsOn(outcome.work.name, load, outcome.samples)));
+  const missed = verdicts.filter(({ met }) => met === false);
+  const names = missed.length === 0 ? "" : ` (${[...new Set(missed.map(({ target }) => target.work))].join(", ")})`;
+  const met = verdicts.filter((verdict) => verdict.met === true).length;
+  return `Targets: ${met} met, ${missed.length} missed${names}, ${verdicts.length - met - missed.length} not measured\n`;
 }

@@ -1,8 +1,10 @@
 /** HAProxy: a pair with HTTP/1.1 or HTTP/2 over mTLS between them. */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { freePorts } from "../ports.ts";
 import type { Running } from "../processes.ts";
-import { freePorts, waitForAnswer, type Peer, type Site } from "./peer.ts";
+import type { Site } from "../site.ts";
+import { applicationPort, readyPeer, relayOf, type PairPlan, type Peer } from "./peer.ts";
 
 /** One thread, no log, idle connections kept. */
 async function startHaproxy(site: Site, name: string, sections: string): Promise<Running> {
@@ -26,34 +28,36 @@ ${sections}`,
   return site.processes.start(name, "haproxy", ["-db", "-f", file]);
 }
 
-export async function startHaproxyPair(site: Site, protocol: "h1" | "h2"): Promise<Peer> {
-  const name = `haproxy-${protocol}` as const;
-  const alpn = protocol === "h2" ? "h2" : "http/1.1";
+export async function startHaproxyPair(site: Site, plan: PairPlan, between: "h1" | "h2"): Promise<Peer> {
+  const name = `haproxy-${between}` as const;
+  const alpn = between === "h2" ? "h2" : "http/1.1";
+  const application = plan.protocol === "grpc" ? " proto h2" : "";
   const [callerPort = 0, receiverPort = 0] = await freePorts(2);
-  const { authority, caller, receiver } = site.certificates;
-  const proxies = [
-    await startHaproxy(
-      site,
-      `${name}-receiver`,
-      `frontend mesh
-  bind 127.0.0.1:${receiverPort} ssl ssl-min-ver TLSv1.3 crt ${receiver.combined} ca-file ${authority} verify required alpn ${alpn}
+  const relay = await relayOf(site, plan);
+  relay?.aim(receiverPort);
+  const { authority, caller: leaf, receiver: peerLeaf } = site.certificates;
+  const receiver = await startHaproxy(
+    site,
+    `${name}-receiver`,
+    `frontend mesh
+  bind 127.0.0.1:${receiverPort} ssl ssl-min-ver TLSv1.3 crt ${peerLeaf.combined} ca-file ${authority} verify required alpn ${alpn}
   default_backend app
 backend app
-  server app 127.0.0.1:${site.appPort}
+  server app 127.0.0.1:${applicationPort(site, plan)}${application}
 `,
-    ),
-    await startHaproxy(
-      site,
-      `${name}-caller`,
-      `frontend local
-  bind 127.0.0.1:${callerPort}
+  );
+  // A resumed session would be no new handshake.
+  const verified = `ca-file ${authority} verify required verifyhost ${peerLeaf.name} sni str(${peerLeaf.name}) no-ssl-reuse`;
+  const caller = await startHaproxy(
+    site,
+    `${name}-caller`,
+    `frontend local
+  bind 127.0.0.1:${callerPort}${application}
   default_backend mesh
 backend mesh
-  server receiver 127.0.0.1:${receiverPort} ssl ssl-min-ver TLSv1.3 crt ${caller.combined} ca-file ${authority} verify required verifyhost ${receiver.name} sni str(${receiver.name}) alpn ${alpn}
+  server receiver 127.0.0.1:${relay?.port ?? receiverPort} ssl ssl-min-ver TLSv1.3 crt ${leaf.combined} ${verified} alpn ${alpn}
 `,
-    ),
-  ];
-  const target = { url: `http://127.0.0.1:${callerPort}/`, host: undefined };
-  await waitForAnswer(name, target, proxies, site.signal);
-  return { name, target, proxies };
+  );
+  const target = { origin: `http://127.0.0.1:${callerPort}`, host: undefined };
+  return await readyPeer(name, target, { caller, receiver, relay }, site, plan);
 }

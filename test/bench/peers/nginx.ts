@@ -1,47 +1,8 @@
-/** nginx: the application, and the pair with HTTP/1.1 over mTLS between them. */
-import { mkdir, writeFile } from "node:fs/promises";
-import { join } from "node:path";
-import type { Running } from "../processes.ts";
-import { appBody, freePorts, waitForAnswer, type Peer, type Site } from "./peer.ts";
-
-/** One worker, no access log, connections that are never closed for their age or their count of requests. */
-async function startNginx(site: Site, name: string, http: string): Promise<Running> {
-  const folder = join(site.folder, name);
-  await mkdir(folder);
-  const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((kind) => `  ${kind}_temp_path ${folder}/${kind};\n`);
-  // Started by root, the worker would become a user to whom the folder is closed.
-  const user = process.getuid?.() === 0 ? "user root;\n" : "";
-  const configuration = `${user}daemon off;
-worker_processes 1;
-pid ${folder}/pid;
-error_log stderr warn;
-events { worker_connections 8192; }
-http {
-  access_log off;
-  keepalive_timeout 1h;
-  keepalive_requests 1000000000;
-${temporary.join("")}${http}}
-`;
-  const file = join(folder, "nginx.conf");
-  await writeFile(file, configuration);
-  return site.processes.start(name, "nginx", ["-e", "stderr", "-p", folder, "-c", file]);
-}
-
-/** The application that every peer stands in front of. Resolves once it answers. */
-export async function startApp(site: Site): Promise<void> {
-  const target = { url: `http://127.0.0.1:${site.appPort}/`, host: undefined };
-  const app = await startNginx(
-    site,
-    "app",
-    `  default_type text/plain;
-  server {
-    listen 127.0.0.1:${site.appPort} backlog=1024;
-    location / { return 200 "${appBody}"; }
-  }
-`,
-  );
-  await waitForAnswer("app", target, [app], site.signal);
-}
+/** nginx: a pair with HTTP/1.1 over mTLS between them, or, for gRPC, HTTP/2. */
+import { freePorts } from "../ports.ts";
+import type { Site } from "../site.ts";
+import { applicationPort, readyPeer, relayOf, type PairPlan, type Peer } from "./peer.ts";
+import { startNginx } from "./start-nginx.ts";
 
 function upstream(name: string, port: number): string {
   return `  upstream ${name} {
@@ -53,52 +14,62 @@ function upstream(name: string, port: number): string {
 `;
 }
 
-const keepAlive = `proxy_http_version 1.1;
+/** Bodies are streamed, as the others do, and nothing is spooled to a file. */
+const streaming = `proxy_http_version 1.1;
       proxy_set_header Connection "";
-      proxy_set_header Host $host;`;
+      proxy_set_header Host $host;
+      client_max_body_size 0;
+      proxy_request_buffering off;
+      proxy_buffers 16 16k;
+      proxy_max_temp_file_size 0;`;
 
-export async function startNginxPair(site: Site): Promise<Peer> {
+export async function startNginxPair(site: Site, plan: PairPlan): Promise<Peer> {
   const [callerPort = 0, receiverPort = 0] = await freePorts(2);
-  const { authority, caller, receiver } = site.certificates;
-  const proxies = [
-    await startNginx(
-      site,
-      "nginx-receiver",
-      `${upstream("app", site.appPort)}  server {
-    listen 127.0.0.1:${receiverPort} ssl backlog=1024;
+  const relay = await relayOf(site, plan);
+  relay?.aim(receiverPort);
+  const { authority, caller: leaf, receiver: peerLeaf } = site.certificates;
+  const grpc = plan.protocol === "grpc";
+  const http2 = grpc ? " http2" : "";
+  const module = grpc ? "grpc" : "proxy";
+  const more = grpc ? "" : streaming;
+  const receiver = await startNginx(
+    site,
+    "nginx-receiver",
+    `${upstream("app", applicationPort(site, plan))}  server {
+    listen 127.0.0.1:${receiverPort} ssl${http2} backlog=1024;
     ssl_protocols TLSv1.3;
-    ssl_certificate ${receiver.certificate};
-    ssl_certificate_key ${receiver.key};
+    ssl_certificate ${peerLeaf.certificate};
+    ssl_certificate_key ${peerLeaf.key};
     ssl_client_certificate ${authority};
     ssl_verify_client on;
     location / {
-      proxy_pass http://app;
-      ${keepAlive}
+      ${module}_pass ${grpc ? "grpc" : "http"}://app;
+      ${more}
     }
   }
 `,
-    ),
-    await startNginx(
-      site,
-      "nginx-caller",
-      `${upstream("receiver", receiverPort)}  server {
-    listen 127.0.0.1:${callerPort} backlog=1024;
+  );
+  // A resumed session would be no new handshake.
+  const caller = await startNginx(
+    site,
+    "nginx-caller",
+    `${upstream("receiver", relay?.port ?? receiverPort)}  server {
+    listen 127.0.0.1:${callerPort}${http2} backlog=1024;
     location / {
-      proxy_pass https://receiver;
-      ${keepAlive}
-      proxy_ssl_protocols TLSv1.3;
-      proxy_ssl_certificate ${caller.certificate};
-      proxy_ssl_certificate_key ${caller.key};
-      proxy_ssl_trusted_certificate ${authority};
-      proxy_ssl_verify on;
-      proxy_ssl_name ${receiver.name};
-      proxy_ssl_server_name on;
+      ${module}_pass ${grpc ? "grpcs" : "https"}://receiver;
+      ${more}
+      ${module}_ssl_protocols TLSv1.3;
+      ${module}_ssl_session_reuse off;
+      ${module}_ssl_certificate ${leaf.certificate};
+      ${module}_ssl_certificate_key ${leaf.key};
+      ${module}_ssl_trusted_certificate ${authority};
+      ${module}_ssl_verify on;
+      ${module}_ssl_name ${peerLeaf.name};
+      ${module}_ssl_server_name on;
     }
   }
 `,
-    ),
-  ];
-  const target = { url: `http://127.0.0.1:${callerPort}/`, host: undefined };
-  await waitForAnswer("nginx", target, proxies, site.signal);
-  return { name: "nginx", target, proxies };
+  );
+  const target = { origin: `http://127.0.0.1:${callerPort}`, host: undefined };
+  return await readyPeer("nginx", target, { caller, receiver, relay }, site, plan);
 }

@@ -1,13 +1,16 @@
 /** One run of wrk, the load generator, and what it reports. */
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
-import { BenchError } from "./errors.ts";
+import { BenchError } from "../errors.ts";
+import type { Target } from "./target.ts";
 
 export interface WrkResult {
   readonly requests: number;
   readonly perSecond: number;
   readonly p50Micros: number;
   readonly p99Micros: number;
+  /** To the three digits that wrk shows. */
+  readonly readBytes: number;
 }
 
 const unitMicros = new Map([
@@ -16,6 +19,14 @@ const unitMicros = new Map([
   ["s", 1e6],
   ["m", 60e6],
   ["h", 3600e6],
+]);
+
+const unitBytes = new Map([
+  ["B", 1],
+  ["KB", 2 ** 10],
+  ["MB", 2 ** 20],
+  ["GB", 2 ** 30],
+  ["TB", 2 ** 40],
 ]);
 
 function numbersAfter(pattern: RegExp, output: string): string[] {
@@ -35,7 +46,7 @@ export function parseWrk(output: string): WrkResult {
     const found = pattern.exec(output);
     if (found !== null) throw new BenchError("bad-response", found[0].trim());
   }
-  const [requests = ""] = numbersAfter(/^\s+(\d+) requests in /m, output);
+  const [requests = "", amount = "", unit = ""] = numbersAfter(/^\s+(\d+) requests in \S+, ([\d.]+)([KMGT]?B) read$/m, output);
   if (Number(requests) === 0) throw new BenchError("bad-response", "not one response");
   const [perSecond = ""] = numbersAfter(/^Requests\/sec:\s+([\d.]+)$/m, output);
   return {
@@ -43,13 +54,8 @@ export function parseWrk(output: string): WrkResult {
     perSecond: Number(perSecond),
     p50Micros: percentile(50, output),
     p99Micros: percentile(99, output),
+    readBytes: Number(amount) * (unitBytes.get(unit) ?? Number.NaN),
   };
-}
-
-export interface WrkTarget {
-  readonly url: string;
-  /** `Host` to send, where it is not the URL's. */
-  readonly host: string | undefined;
 }
 
 /**
@@ -58,10 +64,19 @@ export interface WrkTarget {
  */
 const timeoutSeconds = 10;
 
-/** Keeps `connections` connections busy for that long. One thread: it is to take no more than one of the machine's cores. */
-export async function runWrk(target: WrkTarget, connections: number, seconds: number, signal: AbortSignal): Promise<WrkResult> {
+export interface WrkRun {
+  readonly path: string;
+  readonly connections: number;
+  readonly seconds: number;
+  /** Path of a Lua script that makes the request; without one it is a GET. */
+  readonly script?: string;
+}
+
+/** Keeps the connections busy for that long. One thread: it is to take no more than one of the machine's cores. */
+export async function runWrk(target: Target, run: WrkRun, signal: AbortSignal): Promise<WrkResult> {
   const host = target.host === undefined ? [] : ["--header", `Host: ${target.host}`];
-  const run = ["-t1", `-c${connections}`, `-d${seconds}s`, `-T${timeoutSeconds}s`, "--latency"];
-  const { stdout } = await promisify(execFile)("wrk", [...run, ...host, target.url], { signal });
+  const script = run.script === undefined ? [] : ["--script", run.script];
+  const load = ["-t1", `-c${run.connections}`, `-d${run.seconds}s`, `-T${timeoutSeconds}s`, "--latency"];
+  const { stdout } = await promisify(execFile)("wrk", [...load, ...script, ...host, `${target.origin}${run.path}`], { signal });
   return parseWrk(stdout);
 }
