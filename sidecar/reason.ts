@@ -13,6 +13,11 @@ export const reasonStatus = {
   // Wrong address.
   "unknown-destination": 502,
   "wrong-destination": 421,
+  // Calls that leave the mesh.
+  "egress-undeclared": 403,
+  "egress-forbidden-address": 403,
+  "egress-address-mismatch": 421,
+  "egress-unresolved": 502,
   // No signature that could be checked.
   "missing-signature": 401,
   "duplicate-signature": 401,

@@ -7,6 +7,7 @@ import { sessionKeysFromJwks, type SessionKeys } from "../../common/session/clai
 import { trustDomainFromString, type TrustDomain } from "../../common/spiffe/trust-domain.ts";
 import { createTrustBundle, type TrustBundle, type TrustBundles } from "../../common/x509/bundle.ts";
 import { destinationsFromSnapshot, noDestinations, type Destinations } from "../outbound/destinations.ts";
+import { createEgressCompiler, type EgressState } from "../outbound/egress/egress-state.ts";
 import { createServedCompiler, type Served, type ServedOptions } from "../inbound/served.ts";
 import type { IdentityRevocations } from "../tls/peer.ts";
 
@@ -17,6 +18,7 @@ export interface MeshState {
   readonly sessionKeys: SessionKeys;
   readonly served: Served;
   readonly destinations: Destinations;
+  readonly egress: EgressState;
   readonly revocations: IdentityRevocations;
   /** Epoch milliseconds at which it was applied. */
   readonly appliedAt: number;
@@ -35,6 +37,7 @@ const reachTimeoutMs = 2000;
 
 export function createMeshState(options: ServedOptions, now: () => number): MeshStateHolder {
   const compileServed = createServedCompiler(options);
+  const compileEgress = createEgressCompiler(options.ownId);
   let state: MeshState | undefined;
   const waiting = new Set<{ readonly revision: number; readonly resolve: () => void }>();
 
@@ -50,6 +53,7 @@ export function createMeshState(options: ServedOptions, now: () => number): Mesh
         sessionKeys: sessionKeysFromJwks(snapshot.sessionJwks),
         served: compileServed(snapshot),
         destinations: destinationsFromSnapshot(snapshot, state?.destinations ?? noDestinations),
+        egress: compileEgress(snapshot),
         revocations: revocationsFromSnapshot(snapshot),
         appliedAt: now(),
       };
