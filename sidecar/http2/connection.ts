@@ -41,7 +41,7 @@ export interface Http2Connection {
    * allowed (1xx, 204, 2xx to CONNECT). Throws Http2Error PROTOCOL_ERROR for a malformed head.
    */
   respond(stream: Http2Stream, status: number, fields: readonly Field[], endStream: boolean): void;
-  /** A part of a body; the chunk may be reused afterwards. False: something had to be queued, wait for `onWritable`. */
+  /** A part of a body; the chunk may be reused afterwards. False: something had to be queued, wait for `onWritable`, which follows even where `endStream` was given. */
   sendData(stream: Http2Stream, chunk: Buffer, endStream: boolean): boolean;
   /** Ends our side with trailers, behind what is queued. Not in a tunnel (RFC 9113 section 8.5): throws Http2Error PROTOCOL_ERROR. */
   sendTrailers(stream: Http2Stream, fields: readonly Field[]): void;

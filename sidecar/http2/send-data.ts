@@ -134,13 +134,13 @@ function finishQueue(state: Http2State, stream: Http2Stream): void {
       stream.trailers = undefined;
       writeTrailers(state, stream, state.encoder.prepare(trailers));
     }
-    stream.state &= ~StreamState.WAITING;
     endLocal(state, stream);
     if ((stream.state & StreamState.STOPPED) !== 0 && !isClosed(stream)) resetStream(state, stream, Http2ErrorCode.NO_ERROR);
-  } else if ((stream.state & StreamState.WAITING) !== 0) {
-    stream.state &= ~StreamState.WAITING;
-    state.handler.onWritable(stream);
   }
+  // Behind the end too: who owes credit for what was queued learns here that it may be given.
+  const waits = (stream.state & (StreamState.WAITING | StreamState.RESET)) === StreamState.WAITING;
+  stream.state &= ~StreamState.WAITING;
+  if (waits) state.handler.onWritable(stream);
 }
 
 function writeTrailers(state: Http2State, stream: Http2Stream, fieldBytes: number): void {

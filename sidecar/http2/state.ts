@@ -29,7 +29,7 @@ export interface Http2Handler {
   onTrailers(stream: Http2Stream, fields: readonly Field[]): void;
   /** Exactly once for every stream that ends otherwise than by END_STREAM of both sides; nothing follows for that stream. */
   onReset(stream: Http2Stream, code: Http2ErrorCode, byPeer: boolean): void;
-  /** After `sendData` returned false: what it queued is in the output, and there is room for more. */
+  /** After `sendData` returned false: what it queued is in the output, and there is room for more unless our end was queued behind it. Always follows, but for `onReset`. */
   onWritable(stream: Http2Stream): void;
   /** The peer drains. Streams above `lastStreamId` get `onReset` with REFUSED_STREAM: the peer did nothing for them. */
   onGoaway(lastStreamId: number, code: Http2ErrorCode, debug: Buffer): void;

@@ -83,7 +83,7 @@ describe("a reset with NO_ERROR", () => {
       const server = answered();
       expect(server.send(end)).toEqual([]);
       expect(told(server.send(windowUpdate(1, 20)))).toEqual([[FrameType.DATA, true, 20]]);
-      expect(server.events).toEqual([]);
+      expect(server.events).toEqual([{ event: "writable", id: 1 }]);
       expect(server.connection.streamCount()).toBe(0);
     }
   });
