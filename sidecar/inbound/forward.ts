@@ -5,14 +5,13 @@
  */
 import { performance } from "node:perf_hooks";
 import { createField, FieldKind, findField, type Field } from "../../common/http/field.ts";
-import type { ResponseHead } from "../../common/http/message.ts";
 import { addressToString, type Address } from "../../common/runtime/environment.ts";
 import { CHUNKED_BODY, NO_FRAMING } from "../http1/write-head.ts";
 import { isGrpc } from "../refusal.ts";
-import type { Reason } from "../reason.ts";
-import { createAppHttp2 } from "./app-http2.ts";
-import { createAppPool } from "./app-pool.ts";
-import { createAppTunnels } from "./app-tunnel.ts";
+import { createHttp1Pool } from "../upstream/http1-pool.ts";
+import { createHttp2Link } from "../upstream/http2-link.ts";
+import { createTunnelLink } from "../upstream/tunnel.ts";
+import type { ForwardedHead, Link, LinkOptions } from "../upstream/upstream.ts";
 import type { Permit } from "./authorize.ts";
 import type { Caller } from "./caller.ts";
 import type { Exchange } from "./exchange.ts";
@@ -23,34 +22,6 @@ export interface Forwarder {
   /** Requests that the applications have not answered yet. */
   inFlight(): number;
   close(): void;
-}
-
-/** What an application is given, written by each way to it in its own manner. */
-export interface ForwardedHead {
-  readonly method: string;
-  readonly target: string;
-  readonly authority: string;
-  readonly fields: readonly Field[];
-  /** Put on by this sidecar. */
-  readonly identityFields: readonly Field[];
-  /** Bytes of the body, or `CHUNKED_BODY`, or `NO_FRAMING` where there is none. */
-  readonly framing: number;
-}
-
-/** One way to one application: a protocol and an address. */
-export interface AppLink {
-  forward(exchange: Exchange, head: ForwardedHead): void;
-  inFlight(): number;
-  close(): void;
-}
-
-export interface AppLinkOptions {
-  readonly address: Address;
-  readonly onResponse: (exchange: Exchange, response: Pick<ResponseHead, "status">) => void;
-  /** The answer has been sent whole. */
-  readonly onComplete: (exchange: Exchange) => void;
-  /** The application did not answer, or not properly. Nothing has been sent to the client when `exchange.answered` is false. */
-  readonly onFailure: (exchange: Exchange, reason: Reason, detail: string) => void;
 }
 
 /** An application's own Authorization travels under this name, because the signature needs the standard one. */
@@ -67,14 +38,15 @@ const ofTheSignature: ReadonlySet<string> = new Set([
 const bodied: ReadonlySet<string> = new Set(["POST", "PUT", "PATCH"]);
 
 export function createForwarder(responder: Responder): Forwarder {
-  const links = new Map<string, AppLink>();
+  const links = new Map<string, Link<Exchange>>();
 
-  function linkTo(address: Address, kind: string, create: (options: AppLinkOptions) => AppLink): AppLink {
+  function linkTo(address: Address, kind: string, create: (options: LinkOptions<Exchange>) => Link<Exchange>): Link<Exchange> {
     const key = `${kind} ${addressToString(address)}`;
     let link = links.get(key);
     if (!link) {
       link = create({
         address,
+        withheld: FieldKind.IDENTITY,
         onResponse(exchange, response) {
           exchange.respondedAt = performance.now();
           exchange.status = response.status;
@@ -87,11 +59,11 @@ export function createForwarder(responder: Responder): Forwarder {
     return link;
   }
 
-  function choose({ exchange, service }: Permit): AppLink {
+  function choose({ exchange, service }: Permit): Link<Exchange> {
     const { application } = service;
-    if (exchange.tunnel && exchange.protocol === "") return linkTo(application, "tcp", createAppTunnels);
-    if (speaksHttp2(exchange)) return linkTo(application, "h2", createAppHttp2);
-    return linkTo(application, "http", createAppPool);
+    if (exchange.tunnel && exchange.protocol === "") return linkTo(application, "tcp", createTunnelLink);
+    if (speaksHttp2(exchange)) return linkTo(application, "h2", createHttp2Link);
+    return linkTo(application, "http", createHttp1Pool);
   }
 
   return {
@@ -132,7 +104,7 @@ function forwardedHead(exchange: Exchange, caller: Caller): ForwardedHead {
     target: query === "" ? path : `${path}?${query}`,
     authority: head.authority,
     fields: exchange.reader ? withoutChunkCoding(fields) : fields,
-    identityFields: caller.identityFields,
+    added: caller.identityFields,
     framing: framingOf(exchange),
   };
 }

@@ -56,10 +56,3 @@ function deliver(exchange: Exchange, chunk: Buffer): void {
   }
   keepUnknown(exchange, chunk);
 }
-
-/** What waited for the upstream, and waits no more. */
-export function takeBody(exchange: Exchange): Buffer {
-  const bytes = collectedBytes(exchange.body);
-  exchange.body = nothingCollected;
-  return bytes;
-}

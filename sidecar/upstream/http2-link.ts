@@ -1,21 +1,19 @@
 /**
- * HTTP/2 connections with prior knowledge to an application that speaks it, as gRPC servers do. Hot path: a stream an
- * exchange, nothing else made for it.
+ * HTTP/2 connections with prior knowledge to an upstream that speaks it, as gRPC servers do. Hot path: a stream a
+ * call, nothing else made for it.
  *
  * A second connection is opened when the first has no room for another stream; a request waits for room no longer than for
  * the connection.
  */
 import { connect } from "node:net";
-import { createField, FieldKind, type Field } from "../../common/http/field.ts";
+import { createField, type Field } from "../../common/http/field.ts";
 import type { ResponseHead } from "../../common/http/message.ts";
 import { noBody } from "../body.ts";
 import { endToEndFields } from "../http1/end-to-end.ts";
 import { createHttp2Connection, type Http2Connection, type Http2Handler, type Http2Stream } from "../http2/connection.ts";
 import { Http2Error, Http2ErrorCode } from "../http2/error.ts";
 import { attachHttp2, type Http2Transport } from "../http2/transport.ts";
-import { bodyTaken, type Exchange, type Upstream } from "./exchange.ts";
-import type { AppLink, AppLinkOptions, ForwardedHead } from "./forward.ts";
-import { takeBody } from "./intake.ts";
+import { bodyTaken, takeBody, type ForwardedHead, type Link, type LinkOptions, type Upstream, type UpstreamCall } from "./upstream.ts";
 
 const connectTimeoutMs = 5000;
 const maxConnections = 8;
@@ -26,107 +24,107 @@ const readBuffer = Buffer.allocUnsafe(64 * 1024);
 /** Trailers are passed on, and gRPC servers insist on being told so. */
 const trailersTaken = createField("te", "trailers");
 
-interface Waiting {
-  readonly exchange: Exchange;
+interface Waiting<C> {
+  readonly call: C;
   readonly head: ForwardedHead;
 }
 
-export function createAppHttp2(options: AppLinkOptions): AppLink {
+export function createHttp2Link<C extends UpstreamCall<C>>(options: LinkOptions<C>): Link<C> {
   const { address, onComplete, onFailure, onResponse } = options;
   const open: Http2Transport[] = [];
-  const queue: Waiting[] = [];
+  const queue: Waiting<C>[] = [];
   let opening = 0;
   let busy = 0;
 
   const connectionOf = new WeakMap<Http2Stream, Http2Connection>();
 
-  const upstream: Upstream = {
-    resume(exchange) {
-      const stream = exchange.upstreamSlot as Http2Stream;
-      connectionOf.get(stream)?.consumed(stream, uncredited.get(exchange) ?? 0);
-      uncredited.delete(exchange);
+  const upstream: Upstream<C> = {
+    resume(call) {
+      const stream = call.upstreamSlot as Http2Stream;
+      connectionOf.get(stream)?.consumed(stream, uncredited.get(call) ?? 0);
+      uncredited.delete(call);
     },
-    cancel(exchange) {
-      const stream = exchange.upstreamSlot as Http2Stream;
-      detach(exchange);
+    cancel(call) {
+      const stream = call.upstreamSlot as Http2Stream;
+      detach(call);
       connectionOf.get(stream)?.reset(stream, Http2ErrorCode.CANCEL);
     },
-    send(exchange, chunk) {
-      const stream = exchange.upstreamSlot as Http2Stream;
+    send(call, chunk) {
+      const stream = call.upstreamSlot as Http2Stream;
       return connectionOf.get(stream)?.sendData(stream, chunk, false) ?? true;
     },
-    end(exchange, trailers) {
-      const stream = exchange.upstreamSlot as Http2Stream;
+    end(call, trailers) {
+      const stream = call.upstreamSlot as Http2Stream;
       const connection = connectionOf.get(stream);
       if (trailers.length > 0) connection?.sendTrailers(stream, trailers);
       else connection?.sendData(stream, noBody, true);
-      if (exchange.tunnel && exchange.answerEnded) complete(exchange);
+      if (call.tunnel && call.answerEnded) complete(call);
     },
   };
   /** Bytes of answers that their clients have not taken yet. */
-  const uncredited = new Map<Exchange, number>();
+  const uncredited = new Map<C, number>();
 
-  function detach(exchange: Exchange): void {
-    if (!exchange.upstream) return;
-    exchange.upstream = undefined;
-    uncredited.delete(exchange);
+  function detach(call: C): void {
+    if (!call.upstream) return;
+    call.upstream = undefined;
+    uncredited.delete(call);
     busy--;
   }
 
   /** The answer is whole; of a tunnel, both sides are over. */
-  function complete(exchange: Exchange): void {
-    const stream = exchange.upstreamSlot as Http2Stream;
-    detach(exchange);
+  function complete(call: C): void {
+    const stream = call.upstreamSlot as Http2Stream;
+    detach(call);
     // The rest of a request that has its whole answer is of no use to anybody.
-    if (!exchange.bodyEnded) connectionOf.get(stream)?.reset(stream, Http2ErrorCode.CANCEL);
-    if (!exchange.done) onComplete(exchange);
+    if (!call.bodyEnded) connectionOf.get(stream)?.reset(stream, Http2ErrorCode.CANCEL);
+    if (!call.done) onComplete(call);
   }
 
-  function ended(exchange: Exchange): void {
-    exchange.answerEnded = true;
-    if (!exchange.tunnel || exchange.bodyEnded || exchange.status >= 300) complete(exchange);
+  function ended(call: C): void {
+    call.answerEnded = true;
+    if (!call.tunnel || call.bodyEnded || call.status >= 300) complete(call);
   }
 
   const handler: Omit<Http2Handler, "onOutput" | "onSettings" | "onGoaway" | "onFatal"> = {
     onInformational(stream, { status, fields, kinds }) {
-      const exchange = stream.data as Exchange;
-      if (!exchange.done && status !== 100) {
-        exchange.front.sendInformational(exchange, status, endToEndFields(fields, kinds, FieldKind.IDENTITY));
+      const call = stream.data as C;
+      if (!call.done && status !== 100) {
+        call.front.sendInformational(call, status, endToEndFields(fields, kinds, options.withheld));
       }
     },
     onResponse(stream, response, endStream) {
-      const exchange = stream.data as Exchange;
-      if (exchange.done) return;
-      exchange.answered = true;
-      onResponse(exchange, response);
-      sendHead(exchange, response, endStream);
-      if (endStream) ended(exchange);
+      const call = stream.data as C;
+      if (call.done) return;
+      call.answered = true;
+      onResponse(call, response);
+      sendHead(call, response, endStream);
+      if (endStream) ended(call);
     },
     onData(stream, chunk, endStream) {
-      const exchange = stream.data as Exchange;
-      if (exchange.done) {
+      const call = stream.data as C;
+      if (call.done) {
         connectionOf.get(stream)?.consumed(stream, chunk.length);
         return;
       }
-      if (exchange.front.sendData(exchange, chunk, endStream)) connectionOf.get(stream)?.consumed(stream, chunk.length);
-      else uncredited.set(exchange, (uncredited.get(exchange) ?? 0) + chunk.length);
-      if (endStream) ended(exchange);
+      if (call.front.sendData(call, chunk, endStream)) connectionOf.get(stream)?.consumed(stream, chunk.length);
+      else uncredited.set(call, (uncredited.get(call) ?? 0) + chunk.length);
+      if (endStream) ended(call);
     },
     onTrailers(stream, fields) {
-      const exchange = stream.data as Exchange;
-      if (exchange.done) return;
-      exchange.front.end(exchange, fields);
-      ended(exchange);
+      const call = stream.data as C;
+      if (call.done) return;
+      call.front.end(call, fields);
+      ended(call);
     },
     onReset(stream, code) {
-      const exchange = stream.data as Exchange;
-      const live = exchange.upstream !== undefined && exchange.upstreamSlot === stream;
+      const call = stream.data as C;
+      const live = call.upstream !== undefined && call.upstreamSlot === stream;
       if (!live) return;
-      detach(exchange);
-      if (!exchange.done) onFailure(exchange, "upstream-failed", `the application ended the stream with HTTP/2 error ${code}`);
+      detach(call);
+      if (!call.done) onFailure(call, "upstream-failed", `the upstream ended the stream with HTTP/2 error ${code}`);
     },
     onWritable(stream) {
-      bodyTaken(stream.data as Exchange);
+      bodyTaken(stream.data as C);
     },
     onRequest() {
       throw new Error("a client has no requests to receive");
@@ -134,40 +132,40 @@ export function createAppHttp2(options: AppLinkOptions): AppLink {
     onPong: ignore,
   };
 
-  function sendHead(exchange: Exchange, response: ResponseHead, endStream: boolean): void {
-    const fields = endToEndFields(response.fields, response.kinds, FieldKind.IDENTITY);
-    exchange.front.sendHead(exchange, response.status, fields, response.contentLength, endStream);
+  function sendHead(call: C, response: ResponseHead, endStream: boolean): void {
+    const fields = endToEndFields(response.fields, response.kinds, options.withheld);
+    call.front.sendHead(call, response.status, fields, response.contentLength, endStream);
   }
 
-  function send({ connection }: Http2Transport, { exchange, head }: Waiting): void {
+  function send({ connection }: Http2Transport, { call, head }: Waiting<C>): void {
     const { framing } = head;
-    const empty = framing <= 0 && exchange.bodyEnded && exchange.trailers.length === 0;
-    const fields: Field[] = [...head.fields, ...head.identityFields, trailersTaken];
+    const empty = framing <= 0 && call.bodyEnded && call.trailers.length === 0;
+    const fields: Field[] = [...head.fields, ...head.added, trailersTaken];
     if (framing >= 0 && !empty) fields.push(createField("content-length", String(framing)));
     const { target, authority } = head;
     const request = { method: head.method, scheme: "http", authority, path: target };
     let stream: Http2Stream;
     try {
       stream = connection.request(
-        exchange.protocol === "" ? request : { ...request, method: "CONNECT", protocol: exchange.protocol },
+        call.protocol === "" ? request : { ...request, method: "CONNECT", protocol: call.protocol },
         fields,
         empty,
       );
     } catch (error) {
       if (!(error instanceof Http2Error)) throw error;
-      onFailure(exchange, "upstream-failed", `HTTP/2 cannot carry the request: ${error.message}`);
+      onFailure(call, "upstream-failed", `HTTP/2 cannot carry the request: ${error.message}`);
       return;
     }
-    stream.data = exchange;
+    stream.data = call;
     connectionOf.set(stream, connection);
-    exchange.upstreamSlot = stream;
-    exchange.upstream = upstream;
+    call.upstreamSlot = stream;
+    call.upstream = upstream;
     busy++;
-    const body = takeBody(exchange);
-    const whole = exchange.bodyEnded && exchange.trailers.length === 0;
+    const body = takeBody(call);
+    const whole = call.bodyEnded && call.trailers.length === 0;
     if (body.length > 0) connection.sendData(stream, body, whole);
-    if (exchange.bodyEnded && !empty && (body.length === 0 || !whole)) upstream.end(exchange, exchange.trailers);
-    bodyTaken(exchange);
+    if (call.bodyEnded && !empty && (body.length === 0 || !whole)) upstream.end(call, call.trailers);
+    bodyTaken(call);
   }
 
   function serveQueue(): void {
@@ -176,7 +174,7 @@ export function createAppHttp2(options: AppLinkOptions): AppLink {
       const transport = open.find(({ connection }) => connection.canRequest());
       if (!transport) break;
       queue.shift();
-      if (!next.exchange.done) send(transport, next);
+      if (!next.call.done) send(transport, next);
       next = queue[0];
     }
     if (queue.length > 0 && opening === 0 && open.length < maxConnections) openConnection();
@@ -221,7 +219,7 @@ export function createAppHttp2(options: AppLinkOptions): AppLink {
       if (!transport) {
         opening--;
         const detail = cause || `no connection to ${address.host}:${address.port}`;
-        for (const { exchange } of queue.splice(0)) if (!exchange.done) onFailure(exchange, "upstream-refused", detail);
+        for (const { call } of queue.splice(0)) if (!call.done) onFailure(call, "upstream-refused", detail);
       } else if (queue.length > 0) serveQueue();
     });
   }
@@ -233,12 +231,12 @@ export function createAppHttp2(options: AppLinkOptions): AppLink {
   }
 
   return {
-    forward(exchange, head) {
+    forward(call, head) {
       const transport = queue.length === 0 ? open.find(({ connection }) => connection.canRequest()) : undefined;
-      if (transport) send(transport, { exchange, head });
-      else if (queue.length >= maxQueued) onFailure(exchange, "overloaded", `${queue.length} requests wait for the application already`);
+      if (transport) send(transport, { call, head });
+      else if (queue.length >= maxQueued) onFailure(call, "overloaded", `${queue.length} requests wait for the upstream already`);
       else {
-        queue.push({ exchange, head });
+        queue.push({ call, head });
         serveQueue();
       }
     },

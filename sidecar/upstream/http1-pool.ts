@@ -1,22 +1,20 @@
 /**
- * Keep-alive HTTP/1.1 connections to the application. Hot path: reads land in one reused buffer a connection, one write a
- * request, and the exchange under way is a field of its connection.
+ * Keep-alive HTTP/1.1 connections to one upstream. Hot path: reads land in one reused buffer a connection, one write a
+ * request, and the call under way is a field of its connection.
  *
- * Guarantees: a connection carries one exchange at a time; one that was told to close, was left mid-answer or answered
- * out of turn is never used again. A request is written again on another connection only when the application closed an
+ * Guarantees: a connection carries one call at a time; one that was told to close, was left mid-answer or answered
+ * out of turn is never used again. A request is written again on another connection only when the upstream closed an
  * idle one before taking a byte of it, and only for idempotent methods.
  */
 import { connect, type Socket } from "node:net";
-import { createField, findField, FieldKind, type Field } from "../../common/http/field.ts";
+import { createField, findField, type Field } from "../../common/http/field.ts";
 import { endToEndFields } from "../http1/end-to-end.ts";
 import { createResponseParser, type ResponseParser } from "../http1/response-parser.ts";
 import { acceptOf, webSocketKey } from "../http1/upgrade.ts";
 import { CHUNKED_BODY, NO_FRAMING, writeChunkHead, writeLastChunk, writeRequestHead } from "../http1/write-head.ts";
-import { openTunnel, type Tunnel } from "./app-tunnel.ts";
-import { bodyTaken, type Exchange, type Upstream } from "./exchange.ts";
-import type { AppLink, AppLinkOptions, ForwardedHead } from "./forward.ts";
-import { takeBody } from "./intake.ts";
 import type { Reason } from "../reason.ts";
+import { openTunnel, type Tunnel } from "./tunnel.ts";
+import { bodyTaken, takeBody, type ForwardedHead, type Link, type LinkOptions, type Upstream, type UpstreamCall } from "./upstream.ts";
 
 const maxConnections = 512;
 const maxQueued = 2048;
@@ -29,27 +27,27 @@ const readBuffer = Buffer.allocUnsafe(64 * 1024);
 const crlf = "\r\n";
 const noBytes = Buffer.alloc(0);
 
-interface Request {
-  readonly exchange: Exchange;
+interface Request<C> {
+  readonly call: C;
   readonly head: ForwardedHead;
   /** Sent again on a fresh connection, should an idle one turn out to be gone: possible while all of it is at hand. */
   readonly whole: boolean;
 }
 
-interface AppConnection extends Upstream {
+interface Connection<C> extends Upstream<C> {
   readonly socket: Socket;
   readonly parser: ResponseParser;
-  exchange: Exchange | undefined;
-  request: Request | undefined;
+  call: C | undefined;
+  request: Request<C> | undefined;
   /** The body is being sent in chunks. */
   chunked: boolean;
   /** All of the request has been written. */
   sent: boolean;
-  /** Of an upgrade: what proves that the application agreed. */
+  /** Of an upgrade: what proves that the upstream agreed. */
   accept: string;
   /** What the connection has become. */
-  tunnel: Tunnel | undefined;
-  /** Whether it has completed an exchange before: only then may the application have closed it while it was idle. */
+  tunnel: Tunnel<C> | undefined;
+  /** Whether it has completed an call before: only then may the upstream have closed it while it was idle. */
   reused: boolean;
   received: boolean;
   paused: boolean;
@@ -61,40 +59,40 @@ interface AppConnection extends Upstream {
   endToEnd: readonly Field[];
 }
 
-export function createAppPool(options: AppLinkOptions): AppLink {
+export function createHttp1Pool<C extends UpstreamCall<C>>(options: LinkOptions<C>): Link<C> {
   const { address } = options;
-  const idle: AppConnection[] = [];
-  const queue: Request[] = [];
+  const idle: Connection<C>[] = [];
+  const queue: Request<C>[] = [];
   let open = 0;
   let busy = 0;
   let closed = false;
 
-  function send(connection: AppConnection, request: Request): void {
-    const { exchange, head } = request;
-    connection.exchange = exchange;
+  function send(connection: Connection<C>, request: Request<C>): void {
+    const { call, head } = request;
+    connection.call = call;
     connection.request = request;
     connection.received = false;
-    connection.sent = exchange.bodyEnded;
+    connection.sent = call.bodyEnded;
     connection.chunked = head.framing === CHUNKED_BODY;
-    exchange.upstream = connection;
+    call.upstream = connection;
     busy++;
-    const upgrading = exchange.protocol !== "";
+    const upgrading = call.protocol !== "";
     connection.parser.expect(upgrading ? "GET" : head.method, upgrading);
     // What is whole stays at hand, to be sent again; of what is not, the first part goes with the head.
-    const body = request.whole ? exchange.body : undefined;
-    const first = body ? body.buffer.subarray(0, body.length) : upgrading ? noBytes : takeBody(exchange);
-    write(connection.socket, upgrading ? upgradeHead(connection, head, exchange) : textOf(head), first, connection.chunked);
-    if (connection.chunked && exchange.bodyEnded) connection.socket.write(writeLastChunk(exchange.trailers), "latin1");
-    bodyTaken(exchange);
+    const body = request.whole ? call.body : undefined;
+    const first = body ? body.buffer.subarray(0, body.length) : upgrading ? noBytes : takeBody(call);
+    write(connection.socket, upgrading ? upgradeHead(connection, head, call) : textOf(head), first, connection.chunked);
+    if (connection.chunked && call.bodyEnded) connection.socket.write(writeLastChunk(call.trailers), "latin1");
+    bodyTaken(call);
   }
 
-  function textOf({ method, target, authority, fields, framing, identityFields }: ForwardedHead): string {
-    return writeRequestHead(method, target, authority, fields, framing, identityFields);
+  function textOf({ method, target, authority, fields, framing, added }: ForwardedHead): string {
+    return writeRequestHead(method, target, authority, fields, framing, added);
   }
 
   /** An upgrade as HTTP/1.1 offers it; WebSocket's key is ours, because it concerns this leg only (RFC 8441 5). */
-  function upgradeHead(connection: AppConnection, head: ForwardedHead, { protocol }: Exchange): string {
-    const added = [...head.identityFields];
+  function upgradeHead(connection: Connection<C>, head: ForwardedHead, { protocol }: C): string {
+    const added = [...head.added];
     connection.accept = "";
     if (protocol === "websocket") {
       const key = webSocketKey();
@@ -118,19 +116,19 @@ export function createAppPool(options: AppLinkOptions): AppLink {
     socket.write(message);
   }
 
-  /** Takes the exchange off its connection. */
-  function detach(connection: AppConnection): Exchange | undefined {
-    const { exchange } = connection;
-    if (exchange) {
+  /** Takes the call off its connection. */
+  function detach(connection: Connection<C>): C | undefined {
+    const { call } = connection;
+    if (call) {
       busy--;
-      exchange.upstream = undefined;
-      connection.exchange = undefined;
+      call.upstream = undefined;
+      connection.call = undefined;
       connection.request = undefined;
     }
-    return exchange;
+    return call;
   }
 
-  function release(connection: AppConnection): void {
+  function release(connection: Connection<C>): void {
     connection.reused = true;
     // Of the answer that is over: the front that had no room has all of it now, and will not call.
     connection.paused = false;
@@ -143,40 +141,40 @@ export function createAppPool(options: AppLinkOptions): AppLink {
     else idle.push(connection);
   }
 
-  function fail(connection: AppConnection, reason: Reason, detail: string): void {
+  function fail(connection: Connection<C>, reason: Reason, detail: string): void {
     const { request, reused, received } = connection;
-    const exchange = detach(connection);
+    const call = detach(connection);
     connection.closing = true;
     connection.socket.destroy();
-    if (!exchange || !request) return;
-    if (reused && !received && request.whole && idempotent.has(exchange.head.method) && !exchange.done) {
-      // The application gave up an idle connection as we took it: a fresh one cannot fail in this way.
+    if (!call || !request) return;
+    if (reused && !received && request.whole && idempotent.has(call.head.method) && !call.done) {
+      // The upstream gave up an idle connection as we took it: a fresh one cannot fail in this way.
       openConnection(request);
       return;
     }
-    options.onFailure(exchange, reason, detail);
+    options.onFailure(call, reason, detail);
   }
 
   /** 101: what follows is the other protocol's. */
-  function switched(connection: AppConnection, fields: readonly Field[], kinds: number): void {
-    const { exchange, accept, parser, socket } = connection;
-    if (!exchange || exchange.done) return;
+  function switched(connection: Connection<C>, fields: readonly Field[], kinds: number): void {
+    const { call, accept, parser, socket } = connection;
+    if (!call || call.done) return;
     if (accept !== "" && findField(fields, "sec-websocket-accept")?.value !== accept) {
-      fail(connection, "upstream-failed", "the application's sec-websocket-accept is not that of the key");
+      fail(connection, "upstream-failed", "the upstream's sec-websocket-accept is not that of the key");
       return;
     }
     const early = parser.takeRemainder();
     connection.closing = true;
-    exchange.answered = true;
-    options.onResponse(exchange, { status: 101 });
-    const passed = endToEndFields(fields, kinds, FieldKind.IDENTITY).filter(({ name }) => name !== "sec-websocket-accept");
-    exchange.front.sendHead(exchange, 200, passed, -1, false);
+    call.answered = true;
+    options.onResponse(call, { status: 101 });
+    const passed = endToEndFields(fields, kinds, options.withheld).filter(({ name }) => name !== "sec-websocket-accept");
+    call.front.sendHead(call, 200, passed, -1, false);
     detach(connection);
-    connection.tunnel = openTunnel(socket, exchange, options);
+    connection.tunnel = openTunnel(socket, call, options);
     if (early.length > 0 && !connection.tunnel.receive(early)) socket.pause();
   }
 
-  function openConnection(first: Request): void {
+  function openConnection(first: Request<C>): void {
     open++;
     let connected = false;
     const socket = connect({
@@ -198,60 +196,60 @@ export function createAppPool(options: AppLinkOptions): AppLink {
     });
     const parser = createResponseParser({
       onInformational({ status, fields, kinds }) {
-        const { exchange } = connection;
+        const { call } = connection;
         if (status === 101) switched(connection, fields, kinds);
         // 100 was answered before the body was asked for.
-        else if (status !== 100 && exchange && !exchange.done) {
-          exchange.front.sendInformational(exchange, status, endToEndFields(fields, kinds, FieldKind.IDENTITY));
+        else if (status !== 100 && call && !call.done) {
+          call.front.sendInformational(call, status, endToEndFields(fields, kinds, options.withheld));
         }
       },
       onResponse(response) {
-        const { exchange } = connection;
-        if (!exchange || exchange.done) return;
+        const { call } = connection;
+        if (!call || call.done) return;
         if (!parser.keepAlive) connection.closing = true;
-        if (exchange.tunnel && response.status < 300) {
-          fail(connection, "upgrade-unsupported", `the application answers ${response.status} instead of switching protocols`);
+        if (call.tunnel && response.status < 300) {
+          fail(connection, "upgrade-unsupported", `the upstream answers ${response.status} instead of switching protocols`);
           return;
         }
         if (response.fields !== connection.seenFields) {
           connection.seenFields = response.fields;
-          connection.endToEnd = endToEndFields(response.fields, response.kinds, FieldKind.IDENTITY);
+          connection.endToEnd = endToEndFields(response.fields, response.kinds, options.withheld);
         }
-        exchange.answered = true;
+        call.answered = true;
         connection.remaining = response.contentLength;
-        options.onResponse(exchange, response);
+        options.onResponse(call, response);
         try {
-          exchange.front.sendHead(exchange, response.status, connection.endToEnd, response.contentLength, response.contentLength === 0);
+          call.front.sendHead(call, response.status, connection.endToEnd, response.contentLength, response.contentLength === 0);
         } catch (error) {
-          // Nothing of the answer has been written: what the client's protocol cannot carry is the application's mistake.
-          exchange.answered = false;
-          fail(connection, "upstream-failed", `the application's answer cannot be passed on: ${String(error)}`);
+          // Nothing of the answer has been written: what the client's protocol cannot carry is the upstream's mistake.
+          call.answered = false;
+          fail(connection, "upstream-failed", `the upstream's answer cannot be passed on: ${String(error)}`);
         }
       },
       onBody(chunk) {
-        const { exchange } = connection;
-        if (!exchange || exchange.done) return;
+        const { call } = connection;
+        if (!call || call.done) return;
         if (connection.remaining > 0) connection.remaining -= chunk.length;
-        if (!exchange.front.sendData(exchange, chunk, connection.remaining === 0)) connection.paused = true;
+        if (!call.front.sendData(call, chunk, connection.remaining === 0)) connection.paused = true;
       },
       onEnd(trailers) {
         // Bytes behind the answer belong to nothing that was asked.
         if (!parser.keepAlive) connection.closing = true;
-        const exchange = detach(connection);
-        if (exchange && !exchange.done) {
-          if (connection.remaining !== 0) exchange.front.end(exchange, trailers);
-          options.onComplete(exchange);
+        const call = detach(connection);
+        if (call && !call.done) {
+          if (connection.remaining !== 0) call.front.end(call, trailers);
+          options.onComplete(call);
         }
         release(connection);
       },
       onError(error) {
-        fail(connection, "upstream-failed", `the application's answer is not HTTP/1.1: ${error.message}`);
+        fail(connection, "upstream-failed", `the upstream's answer is not HTTP/1.1: ${error.message}`);
       },
     });
-    const connection: AppConnection = {
+    const connection: Connection<C> = {
       socket,
       parser,
-      exchange: undefined,
+      call: undefined,
       request: undefined,
       chunked: false,
       sent: false,
@@ -292,7 +290,7 @@ export function createAppPool(options: AppLinkOptions): AppLink {
       clearTimeout(timer);
     });
     socket.on("drain", () => {
-      if (connection.exchange) bodyTaken(connection.exchange);
+      if (connection.call) bodyTaken(connection.call);
     });
     socket.on("end", () => {
       if (connection.tunnel) {
@@ -313,10 +311,10 @@ export function createAppPool(options: AppLinkOptions): AppLink {
       open--;
       const index = idle.indexOf(connection);
       if (index >= 0) idle.splice(index, 1);
-      if (connection.tunnel) connection.tunnel.closed(cause || "the application closed the connection");
-      else if (connection.exchange) {
+      if (connection.tunnel) connection.tunnel.closed(cause || "the upstream closed the connection");
+      else if (connection.call) {
         const reason = connected ? "upstream-failed" : "upstream-refused";
-        fail(connection, reason, cause || `the application closed the connection to ${address.host}:${address.port}`);
+        fail(connection, reason, cause || `the upstream closed the connection to ${address.host}:${address.port}`);
       }
       const next = open < maxConnections ? queue.shift() : undefined;
       if (next) openConnection(next);
@@ -325,13 +323,13 @@ export function createAppPool(options: AppLinkOptions): AppLink {
   }
 
   return {
-    forward(exchange, head) {
-      const request = { exchange, head, whole: exchange.bodyEnded && exchange.protocol === "" };
+    forward(call, head) {
+      const request = { call, head, whole: call.bodyEnded && call.protocol === "" };
       const connection = idle.pop();
       if (connection) send(connection, request);
       else if (open < maxConnections) openConnection(request);
       else if (queue.length < maxQueued) queue.push(request);
-      else options.onFailure(exchange, "overloaded", `${queue.length} requests wait for the application already`);
+      else options.onFailure(call, "overloaded", `${queue.length} requests wait for the upstream already`);
     },
     close() {
       closed = true;

@@ -4,9 +4,10 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, expect, test } from "vitest";
 import type { Front } from "../../../sidecar/front/front.ts";
-import { createAppPool } from "../../../sidecar/inbound/app-pool.ts";
+
 import { createExchange, type Exchange } from "../../../sidecar/inbound/exchange.ts";
-import type { AppLink } from "../../../sidecar/inbound/forward.ts";
+import { createHttp1Pool } from "../../../sidecar/upstream/http1-pool.ts";
+import type { Link } from "../../../sidecar/upstream/upstream.ts";
 import { fromString } from "../../../common/spiffe/id.ts";
 
 const closing: (() => void)[] = [];
@@ -22,16 +23,17 @@ const peer = {
   serverName: "",
 };
 const head = { method: "GET", target: "/", authority: "target", scheme: "", fields: [], kinds: 0, contentLength: 0 };
-const forwarded = { method: "GET", target: "/", authority: "target", fields: [], identityFields: [], framing: -2 };
+const forwarded = { method: "GET", target: "/", authority: "target", fields: [], added: [], framing: -2 };
 
-async function poolFor(body: Buffer): Promise<{ pool: AppLink; connections: () => number }> {
+async function poolFor(body: Buffer): Promise<{ pool: Link<Exchange>; connections: () => number }> {
   let connections = 0;
   const server = createServer((_request, response) => response.end(body));
   server.on("connection", () => connections++);
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
-  const pool = createAppPool({
+  const pool = createHttp1Pool({
     address: { host: "127.0.0.1", port: (server.address() as AddressInfo).port },
+    withheld: 0,
     onResponse: () => undefined,
     onComplete: () => undefined,
     onFailure: (_exchange, reason, detail) => {
@@ -47,7 +49,7 @@ async function poolFor(body: Buffer): Promise<{ pool: AppLink; connections: () =
 }
 
 /** Resolves with the bytes of the answer; `room` is what `sendData` tells the pool. */
-async function ask(pool: AppLink, room: (exchange: Exchange, end: boolean) => boolean): Promise<number> {
+async function ask(pool: Link<Exchange>, room: (exchange: Exchange, end: boolean) => boolean): Promise<number> {
   const { promise, resolve } = Promise.withResolvers<number>();
   let bytes = 0;
   const front: Front<Exchange> = {
