@@ -115,6 +115,7 @@ function serveSocket(
         const exchange: Exchange = { connection, stream, head, hash: createHash("sha256"), received: 0, left: 0, owed: 0, grpc: undefined };
         stream.data = exchange;
         begin(exchange, transport);
+        changed();
         if (end) finish(exchange, []);
       },
       onData(stream, chunk, end) {
