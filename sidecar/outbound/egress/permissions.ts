@@ -59,42 +59,42 @@ export function compileEgressPermissions(messages: readonly RolePermissions[], c
   const roles = messages.length === 0 ? [noRole] : messages.map(compileRole);
   const byListing = listingPolicy(caller);
 
+  function decide(role: Role, request: EgressRequest, listed: boolean, now: number): Decision {
+    const principal = { sessionArn: byListing.sessionArn, roleArn: role.arn, spiffeId: caller.spiffeId, trustDomain: caller.trustDomain };
+    return evaluate(
+      {
+        action: externalConnect,
+        resource: formatHostArn(caller.trustDomain, caller.namespace, request.host),
+        principal,
+        context: contextOf(request, role, caller, now),
+      },
+      { identity: role.policies, boundary: role.boundary, resource: listed ? byListing.policies : undefined },
+      caller.trustDomain,
+    );
+  }
+
   return {
     judge(request, listed, now) {
-      const resource = formatHostArn(caller.trustDomain, caller.namespace, request.host);
-      const decisions = roles.map((role) =>
-        evaluate(
-          {
-            action: externalConnect,
-            resource,
-            principal: { sessionArn: byListing.sessionArn, roleArn: role.arn, spiffeId: caller.spiffeId, trustDomain: caller.trustDomain },
-            context: contextOf(request, role, caller, now),
-          },
-          { identity: role.policies, boundary: role.boundary, resource: listed ? byListing.policies : undefined },
-          caller.trustDomain,
-        ),
-      );
-      return combined(decisions);
+      // As if it were listed, so that nothing but a Deny, or what may be one, is left to refuse it.
+      const barred = roles.map((role) => decide(role, request, true, now));
+      const refusal = barred.find(({ decision }) => decision === "deny");
+      if (refusal !== undefined) return refusedBy(refusal);
+      const [first] = barred;
+      const wouldDeny = barred.find((each) => each.wouldDeny !== undefined)?.wouldDeny?.reason;
+      if (listed) return { denied: undefined, statement: first?.statement, wouldDeny };
+      const granted = roles.map((role) => decide(role, request, false, now));
+      const allowing = granted.filter(({ decision }) => decision === "allow");
+      const [allow] = allowing;
+      // A boundary is what stands in the way of something that was allowed, and so the better answer.
+      if (allow === undefined) return refusedBy(granted.find(({ reason }) => reason === "boundary") ?? granted[0]);
+      const lost = allowing.every((each) => each.wouldDeny !== undefined) ? allow.wouldDeny?.reason : undefined;
+      return { denied: undefined, statement: allow.statement, wouldDeny: wouldDeny ?? lost };
     },
   };
 }
 
-/** Reasons that one role gives for all. The others say that it does not allow, and another may. */
-const final = new Set<DenyReason>(["explicit-deny", "invalid-policy", "evaluation-failed", "guardrail"]);
-
-function combined(decisions: readonly Decision[]): EgressVerdict {
-  const refusal = decisions.find(({ decision, reason }) => decision === "deny" && final.has(reason as DenyReason));
-  if (refusal !== undefined) return { denied: refusal.reason as DenyReason, statement: refusal.statement, wouldDeny: undefined };
-  const allowing = decisions.filter(({ decision }) => decision === "allow");
-  const [allow] = allowing;
-  if (allow !== undefined) {
-    const wouldDeny = decisions.find(({ wouldDeny }) => wouldDeny !== undefined && final.has(wouldDeny.reason))?.wouldDeny;
-    const none = allowing.every((each) => each.wouldDeny !== undefined) ? allow.wouldDeny : undefined;
-    return { denied: undefined, statement: allow.statement, wouldDeny: (wouldDeny ?? none)?.reason };
-  }
-  // A boundary is what stands in the way of something that was allowed, and so the better answer.
-  const limited = decisions.find(({ reason }) => reason === "boundary") ?? decisions[0];
-  return { denied: (limited?.reason ?? "no-allow") as DenyReason, statement: undefined, wouldDeny: undefined };
+function refusedBy(decision: Decision | undefined): EgressVerdict {
+  return { denied: (decision?.reason ?? "no-allow") as DenyReason, statement: decision?.statement, wouldDeny: undefined };
 }
 
 function compileRole({ roleArn, policies, permissionsBoundary, tags }: RolePermissions): Role {
