@@ -23,6 +23,8 @@ export interface MatchedOperation {
 }
 
 export interface OperationRouter {
+  /** What is declared, and nothing else. */
+  declared(method: string, path: string): MatchedOperation | undefined;
   /** `path` without the query. Undefined if the service is strict and declares no such operation. */
   match(method: string, path: string): MatchedOperation | undefined;
 }
@@ -63,12 +65,16 @@ export function createOperationRouter(
   const root = createNode("");
   for (const operation of operations) insert(root, service, operation);
   const undeclared = new Map(methods.map((method) => [method, `${service}:${method}`]));
+  const declared = (method: string, path: string): MatchedOperation | undefined => {
+    const values: number[] = [];
+    const operation = find(root, method, path, 0, values);
+    return operation && { action: operation.action, resource: fill(operation, path, values) };
+  };
   return {
+    declared,
     match: (method, path) => {
-      const values: number[] = [];
-      const operation = find(root, method, path, 0, values);
-      if (operation !== undefined) return { action: operation.action, resource: fill(operation, path, values) };
-      if (strict) return undefined;
+      const operation = declared(method, path);
+      if (operation !== undefined || strict) return operation;
       return { action: undeclared.get(method) ?? `${service}:${method}`, resource: path };
     },
   };

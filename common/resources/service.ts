@@ -61,7 +61,8 @@ export const serviceSpec = z.strictObject({
         port: portNumber,
         /** Where the application listens; by default `port`. */
         targetPort: portNumber.optional(),
-        protocol: z.enum(protocols).default("http"),
+        /** What is spoken there; where it is not declared, the first bytes of a connection tell. */
+        protocol: z.enum(protocols).optional(),
         /** Plaintext is accepted too, and counted. */
         permissive: z.boolean().default(false),
       }),

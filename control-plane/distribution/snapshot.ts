@@ -67,7 +67,12 @@ export function buildSnapshot(state: MeshState, published: Published, spiffeId: 
 }
 
 function portsOf({ spec }: ServiceResource): ServicePort[] {
-  return spec.ports.map(({ port, targetPort, protocol, permissive }) => ({ port, targetPort: targetPort ?? port, protocol, permissive }));
+  return spec.ports.map(({ port, targetPort, protocol, permissive }) => ({
+    port,
+    targetPort: targetPort ?? port,
+    protocol: protocol ?? "",
+    permissive,
+  }));
 }
 
 function servedService(service: ServiceResource, { mesh }: MeshState): ServedService {

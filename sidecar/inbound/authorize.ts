@@ -5,11 +5,14 @@
  */
 import { evaluate } from "../../common/policy/evaluate.ts";
 import type { Decision } from "../../common/policy/decision.ts";
+import type { MatchedOperation } from "../../common/policy/operations.ts";
 import type { RequestContext } from "../../common/policy/request-context.ts";
 import type { Caller } from "./caller.ts";
 import type { Exchange } from "./exchange.ts";
 import type { Reason } from "../reason.ts";
-import type { ServedService } from "./served.ts";
+import { isHttp } from "../service-protocol.ts";
+import { grpcMethodOf } from "./grpc-method.ts";
+import type { ServedPort, ServedService } from "./served.ts";
 
 declare const permitBrand: unique symbol;
 
@@ -17,7 +20,7 @@ declare const permitBrand: unique symbol;
 export interface Permit {
   readonly [permitBrand]: true;
   readonly exchange: Exchange;
-  readonly service: ServedService;
+  readonly port: ServedPort;
   readonly caller: Caller;
   readonly authorization: Authorization;
 }
@@ -43,19 +46,42 @@ export function authorize(
 ): AuthorizationOutcome {
   const authorization = decide(exchange, service, caller, context, trustDomain);
   if (authorization.denied !== undefined && service.enforce) return { permit: undefined, authorization };
-  return { permit: { exchange, service, caller, authorization } as Permit };
+  return { permit: { exchange, port: exchange.port, caller, authorization } as Permit };
 }
 
 function decide(exchange: Exchange, service: ServedService, caller: Caller, context: RequestContext, trustDomain: string): Authorization {
-  const operation = service.operations.match(exchange.head.method, exchange.path);
+  const { port } = exchange;
+  if (!port) throw new Error("a call is addressed before it is authorised");
+  const operation = operationOf(exchange, service, port);
   if (!operation) {
-    const action = `${service.name}:${exchange.head.method}`;
+    const action = `${service.name}:${exchange.tunnel && exchange.protocol === "" ? "Connect" : exchange.head.method}`;
     return { action, resource: service.arnPrefix + exchange.path, decision: undefined, denied: "undeclared-operation" };
   }
   const { action } = operation;
   const resource = service.arnPrefix + operation.resource;
   const decision = evaluate({ action, resource, principal: caller.principal, context }, caller.policies, trustDomain);
   return { action, resource, decision, denied: decision.decision === "allow" ? undefined : denialOf(decision) };
+}
+
+/**
+ * What a call does. A port that is declared as HTTP lets nobody tunnel past the judgement of single calls, and one that is
+ * declared as TCP takes no calls.
+ */
+function operationOf(
+  exchange: Exchange,
+  { name, operations }: ServedService,
+  { port, protocol }: ServedPort,
+): MatchedOperation | undefined {
+  const { head, path } = exchange;
+  if (exchange.tunnel && exchange.protocol === "") {
+    return isHttp(protocol) ? undefined : { action: `${name}:Connect`, resource: `port/${port}` };
+  }
+  if (protocol === "tcp") return undefined;
+  // An upgrade is a GET of HTTP/1.1 (RFC 8441 5), and operations are declared as applications know them.
+  const method = exchange.protocol === "" ? head.method : "GET";
+  const grpc = grpcMethodOf(exchange, protocol);
+  if (!grpc) return operations.match(method, path);
+  return operations.declared(method, path) ?? { action: `${name}:${grpc.method}`, resource: `${grpc.service}/${grpc.method}` };
 }
 
 function denialOf({ reason }: Decision): Reason {

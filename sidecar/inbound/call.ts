@@ -4,10 +4,12 @@
  *
  * Hot path: synchronous from the head to the application's socket, unless the caller's session has to be resolved first.
  */
+import { FieldKind } from "../../common/http/field.ts";
 import { normalizeAuthority, normalizeTarget } from "../../common/http/request-target.ts";
 import type { RequestContext } from "../../common/policy/request-context.ts";
 import { SigV4Error } from "../../common/sigv4/error.ts";
 import { collectedBytes } from "../body.ts";
+import { destinationField } from "../destination-field.ts";
 import type { CallSink } from "../front/front.ts";
 import { bodyMatches, signatureRefusal, type Authenticator } from "./authenticate.ts";
 import { authorize } from "./authorize.ts";
@@ -19,7 +21,7 @@ import type { Peer } from "./peer.ts";
 import type { Refusal } from "../reason.ts";
 import { bodyTaken } from "../upstream/upstream.ts";
 import type { Responder } from "./respond.ts";
-import type { Served, ServedService } from "./served.ts";
+import { portOf, type Served, type ServedService } from "./served.ts";
 import { SessionRefusedError, type SessionKey, type Sessions } from "./sessions.ts";
 
 export interface InboundCallOptions {
@@ -45,9 +47,14 @@ export function createInboundCalls(options: InboundCallOptions): InboundCalls {
   function address(exchange: Exchange, served: Served): Refusal | undefined {
     const { head, peer } = exchange;
     try {
-      const { host } = normalizeAuthority(head.authority);
-      const service = served.byHost.get(host);
-      if (!service) return { reason: "wrong-destination", detail: `no service here answers for ${host}` };
+      const { host, port: named } = normalizeAuthority(head.authority);
+      const meant = head.kinds & FieldKind.IDENTITY ? destinationField(head.fields) : undefined;
+      const service = meant ? served.byScope.get(meant.scope) : served.byHost.get(host);
+      if (!service) return { reason: "wrong-destination", detail: `no service here answers for ${meant?.scope ?? host}` };
+      exchange.port = portOf(service, meant?.port ?? named);
+      if (!exchange.port) {
+        return { reason: "wrong-destination", detail: `${service.scope} has no port ${meant?.port ?? named}` };
+      }
       if (peer.serverName !== "" && peer.serverName !== host && served.byHost.get(peer.serverName) !== service) {
         return { reason: "wrong-destination", detail: `TLS asked for ${peer.serverName}, the request for ${host}` };
       }

@@ -13,7 +13,7 @@ import type { Authentication } from "./authenticate.ts";
 import type { Authorization } from "./authorize.ts";
 import type { Caller } from "./caller.ts";
 import type { Peer } from "./peer.ts";
-import type { ServedService } from "./served.ts";
+import type { ServedPort, ServedService } from "./served.ts";
 
 export interface Exchange extends UpstreamCall<Exchange> {
   readonly peer: Peer;
@@ -26,6 +26,7 @@ export interface Exchange extends UpstreamCall<Exchange> {
   /** Verifies the parts of a streamed body; undefined where no signature covers it. */
   reader: ChunkReader | undefined;
   service: ServedService | undefined;
+  port: ServedPort | undefined;
   /** Normalised. */
   host: string;
   path: string;
@@ -61,6 +62,7 @@ export function createExchange(front: Front<Exchange>, slot: unknown, peer: Peer
     touched: false,
     trailers: noTrailers,
     service: undefined,
+    port: undefined,
     host: "",
     path: "",
     query: "",

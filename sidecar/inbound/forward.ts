@@ -16,6 +16,7 @@ import type { Permit } from "./authorize.ts";
 import type { Caller } from "./caller.ts";
 import type { Exchange } from "./exchange.ts";
 import type { Responder } from "./respond.ts";
+import type { ServedPort } from "./served.ts";
 
 export interface Forwarder {
   forward(permit: Permit): void;
@@ -59,10 +60,10 @@ export function createForwarder(responder: Responder): Forwarder {
     return link;
   }
 
-  function choose({ exchange, service }: Permit): Link<Exchange> {
-    const { application } = service;
+  function choose({ exchange, port }: Permit): Link<Exchange> {
+    const { application } = port;
     if (exchange.tunnel && exchange.protocol === "") return linkTo(application, "tcp", createTunnelLink);
-    if (speaksHttp2(exchange)) return linkTo(application, "h2", createHttp2Link);
+    if (speaksHttp2(exchange, port)) return linkTo(application, "h2", createHttp2Link);
     return linkTo(application, "http", createHttp1Pool);
   }
 
@@ -83,8 +84,9 @@ export function createForwarder(responder: Responder): Forwarder {
   };
 }
 
-/** The application is spoken to as the caller's application spoke, so that neither sees that there was anything between. */
-function speaksHttp2({ head }: Exchange): boolean {
+/** As the service declares; otherwise as the caller's application spoke, so that neither sees that there was anything between. */
+function speaksHttp2({ head }: Exchange, { protocol }: ServedPort): boolean {
+  if (protocol === "h2" || protocol === "grpc") return true;
   return isGrpc(head) || findField(head.fields, "x-countersign-protocol")?.value === "h2";
 }
 

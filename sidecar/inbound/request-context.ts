@@ -5,6 +5,7 @@
 import type { RequestContext } from "../../common/policy/request-context.ts";
 import { sessionArnOf } from "./caller.ts";
 import type { Exchange } from "./exchange.ts";
+import { grpcMethodOf } from "./grpc-method.ts";
 
 type Reader = (exchange: Exchange, now: number) => string | readonly string[] | undefined;
 
@@ -22,19 +23,26 @@ const readers = new Map<string, Reader>([
   ["aws:tokenissuetime", (exchange) => issueTime(exchange)],
   ["aws:securetransport", () => "true"],
   ["aws:useragent", (exchange) => signedHeader(exchange, "user-agent")],
-  ["http:method", (exchange) => exchange.head.method],
-  ["http:path", (exchange) => exchange.path],
+  ["http:method", (exchange) => (isTcp(exchange) ? undefined : exchange.protocol === "" ? exchange.head.method : "GET")],
+  ["http:path", (exchange) => (isTcp(exchange) ? undefined : exchange.path)],
+  ["grpc:service", (exchange) => exchange.port && grpcMethodOf(exchange, exchange.port.protocol)?.service],
+  ["grpc:method", (exchange) => exchange.port && grpcMethodOf(exchange, exchange.port.protocol)?.method],
+  ["tcp:port", (exchange) => exchange.port && String(exchange.port.port)],
   ["http:host", (exchange) => exchange.host],
   ["mesh:sourceidentity", (exchange) => exchange.peer.spiffeId],
   ["mesh:sourcenamespace", (exchange) => exchange.peer.namespace || undefined],
   ["mesh:sourcetrustdomain", (exchange) => exchange.peer.trustDomain],
-  ["mesh:signedbody", (exchange) => String(exchange.authentication?.payload.mode === "hashed")],
+  ["mesh:signedbody", (exchange) => String(exchange.authentication !== undefined && exchange.authentication.payload.mode !== "unsigned")],
   ["mesh:signatureage", (exchange) => exchange.authentication && String(exchange.authentication.signatureAge)],
   ["mesh:sessionage", (exchange, now) => sessionAge(exchange, now)],
   ["mesh:tier", (exchange) => exchange.service?.tier.name],
   ["mesh:attestation", (exchange) => exchange.authentication?.session?.attestation],
   ["mesh:sessionarn", (exchange) => exchange.authentication?.session && sessionArnOf(exchange.authentication.session)],
 ]);
+
+function isTcp({ tunnel, protocol }: Exchange): boolean {
+  return tunnel && protocol === "";
+}
 
 function userId(exchange: Exchange): string | undefined {
   const session = exchange.authentication?.session;

@@ -27,10 +27,10 @@ export interface ServedService {
   readonly presigned: Presigned | undefined;
   readonly operations: OperationRouter;
   readonly resourcePolicy: CompiledPolicies | undefined;
-  /** Where the application listens. */
-  readonly application: Address;
   /** By the port that callers call. */
   readonly ports: ReadonlyMap<number, ServedPort>;
+  /** The one meant by who names none. */
+  readonly defaultPort: ServedPort;
   /** Virtual addresses by which callers reach it. */
   readonly addresses: readonly string[];
   /** Calls that the application is given at once; 0 for no limit. */
@@ -38,8 +38,10 @@ export interface ServedService {
 }
 
 export interface ServedPort {
+  /** As callers call it. */
+  readonly port: number;
   /** Where the application listens. */
-  readonly targetPort: number;
+  readonly application: Address;
   readonly protocol: ServiceProtocol;
   /** Whether plaintext is accepted too. */
   readonly permissive: boolean;
@@ -60,6 +62,8 @@ export interface RoleState {
 export interface Served {
   readonly revision: number;
   readonly byHost: ReadonlyMap<string, ServedService>;
+  /** By `<name>.<namespace>`. */
+  readonly byScope: ReadonlyMap<string, ServedService>;
   readonly roles: ReadonlyMap<string, RoleState>;
   /** Role ARN → epoch seconds before which its sessions are void. */
   readonly revokedRoles: ReadonlyMap<string, number>;
@@ -90,10 +94,12 @@ export function createServedCompiler(options: ServedOptions): (snapshot: Snapsho
     }
 
     const byHost = new Map<string, ServedService>();
+    const byScope = new Map<string, ServedService>();
     for (const message of snapshot.served) {
       const text = JSON.stringify(message);
       const service = serviceCache.get(text) ?? compileService(message, trustDomain, options);
       nextServices.set(text, service);
+      byScope.set(service.scope, service);
       for (const hostname of message.hostnames) byHost.set(hostname, service);
     }
 
@@ -102,6 +108,7 @@ export function createServedCompiler(options: ServedOptions): (snapshot: Snapsho
     return {
       revision: snapshot.revision,
       byHost,
+      byScope,
       roles,
       revokedRoles: new Map(snapshot.revocations?.roles.map((role) => [role.roleArn, role.issuedBeforeSeconds])),
     };
@@ -123,7 +130,7 @@ function compileRole(role: RolePermissions): RoleState {
 
 function compileService(message: ServedServiceMessage, trustDomain: string, options: ServedOptions): ServedService {
   const scope = `${message.name}.${message.namespace}`;
-  const [port] = message.ports;
+  const ports = message.ports.map((each, index) => servedPort(each, index === 0, options.application));
   const tier = tierFromString(message.tier);
   return {
     scope,
@@ -139,15 +146,32 @@ function compileService(message: ServedServiceMessage, trustDomain: string, opti
     resourcePolicy: message.resourcePolicy
       ? compilePolicies([policySourceFromJson(`${scope}/resource-policy`, message.resourcePolicy, "resource", "enforce")])
       : undefined,
-    ports: new Map(message.ports.map((each) => [each.port, servedPort(each)])),
+    ports: new Map(ports.map((each) => [each.port, each])),
+    defaultPort: ports.find((each) => each.port === httpPort) ?? ports[0] ?? undeclaredPort(options.application),
     addresses: message.addresses,
     maxConcurrentRequests: message.maxConcurrentRequests,
-    application: options.application ?? { host: "127.0.0.1", port: port?.targetPort || port?.port || 80 },
   };
 }
 
-function servedPort({ port, targetPort, protocol, permissive }: ServicePort): ServedPort {
-  return { targetPort: targetPort || port, protocol: serviceProtocolFromString(protocol), permissive };
+const httpPort = 80;
+const loopback = "127.0.0.1";
+
+/** An address given for the application is that of its first port; others are on the same host. */
+function servedPort(message: ServicePort, first: boolean, given: Address | undefined): ServedPort {
+  const { port, targetPort, permissive } = message;
+  const application = first && given ? given : { host: given?.host ?? loopback, port: targetPort || port };
+  return { port, application, protocol: serviceProtocolFromString(message.protocol), permissive };
+}
+
+/** Of a service that lists no ports. */
+function undeclaredPort(given: Address | undefined): ServedPort {
+  return { port: httpPort, application: given ?? { host: loopback, port: httpPort }, protocol: "auto", permissive: false };
+}
+
+/** The port that a call is for; undefined for one that the service does not have. */
+export function portOf(service: ServedService, port: number | undefined): ServedPort | undefined {
+  if (port === undefined || service.ports.size === 0) return service.defaultPort;
+  return service.ports.get(port);
 }
 
 function presignedOf(message: ServedServiceMessage, tier: Tier): Presigned | undefined {

@@ -36,7 +36,7 @@ test("reads every kind, with defaults and short forms", () => {
   });
   expect(resources[1]).toMatchObject({
     spec: {
-      ports: [{ port: 80, protocol: "http", permissive: false }],
+      ports: [{ port: 80, permissive: false }],
       calls: [{ service: "inventory" }],
       operations: {
         GetItem: { http: "GET /items/{id}", resource: "items/{id}" },

@@ -105,7 +105,7 @@ export interface ServicePort {
   port: number;
   /** Where the application listens. */
   targetPort: number;
-  /** http, h2, grpc or tcp. */
+  /** http, h2, grpc or tcp; empty where the service does not say. */
   protocol: string;
   permissive: boolean;
 }
