@@ -12,7 +12,7 @@ import { RequestError } from "../server/request-error.ts";
 import { StoreError } from "../store/error.ts";
 import { MAX_OPERATIONS } from "../store/store.ts";
 import type { Operation, Store } from "../store/store.ts";
-import { danglingReferences } from "./references.ts";
+import { danglingReferences, unlistedHosts } from "./references.ts";
 
 /** Throws RequestError `invalid-argument` with every mistake, `aborted` when somebody else changed the same resource meanwhile. */
 export async function apply(request: ApplyRequest, store: Store, view: MeshView, logger: Logger): Promise<ApplyResponse> {
@@ -69,6 +69,8 @@ function checkTogether(resources: readonly Resource[], state: MeshState, logger:
     if (reference.required) problems.push(message);
     else logger.warn({ reason: "dangling-reference" }, message);
   }
+  const external = [...state.externalServices.values(), ...resources].filter((resource) => resource.kind === "ExternalService");
+  for (const message of unlistedHosts(resources, external)) logger.warn({ reason: "dangling-reference" }, message);
   if (problems.length > 0) throw invalid("inconsistent-resources", problems);
 }
 

@@ -1,6 +1,6 @@
 /** What resources say of each other. */
-import { describeResource } from "../../common/resources/resource.ts";
-import type { Kind, Resource } from "../../common/resources/resource.ts";
+import { describeResource, meshNamespace } from "../../common/resources/resource.ts";
+import type { ExternalServiceResource, Kind, Resource } from "../../common/resources/resource.ts";
 import { resourceKey } from "../resources/mesh-state.ts";
 
 export interface Reference {
@@ -54,4 +54,23 @@ export function danglingReferences(resources: Iterable<Resource>, exists: (key: 
         return { from, reference, message: `${describeResource(from)}: ${path}: there is no ${kind} ${namespace}/${name}` };
       }),
   );
+}
+
+/** Calls of `resources` to hosts that none of `known` lists for their namespace, as sentences. */
+export function unlistedHosts(resources: Iterable<Resource>, known: readonly ExternalServiceResource[]): readonly string[] {
+  return [...resources].flatMap((from) => {
+    if (from.kind !== "Service") return [];
+    const { namespace } = from.metadata;
+    const listed = known
+      .filter(({ metadata }) => metadata.namespace === namespace || metadata.namespace === meshNamespace)
+      .flatMap(({ spec }) => spec.hosts);
+    return from.spec.calls.flatMap((call, index) => {
+      if (!("external" in call)) return [];
+      const wildcard = call.external.replace(/^[^.]*/, "*");
+      if (listed.includes(call.external) || listed.includes(wildcard)) return [];
+      return [
+        `${describeResource(from)}: spec.calls[${index}].external: no ExternalService lists ${call.external} for namespace ${namespace}`,
+      ];
+    });
+  });
 }

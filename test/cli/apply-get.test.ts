@@ -52,6 +52,17 @@ test("apply stores, says what became of each, and get shows it in three forms", 
   expect((await countersign(["apply", "--json", "-f", "-"], yaml.stdout)).stdout).toContain('"outcome":"unchanged"');
 });
 
+test("hosts outside the mesh are a kind like any other", async () => {
+  const external =
+    "apiVersion: countersign.dev/v1\nkind: ExternalService\nmetadata: { name: payments, namespace: shop }\nspec:\n  hosts: [api.example.com]\n  ports: [{ port: 443, protocol: tls }]\n";
+  expect((await countersign(["apply", "-f", "-"], external)).stdout).toBe("ExternalService shop/payments created\n");
+  const json = await countersign(["get", "externalservices", "payments", "-o", "json"]);
+  expect(JSON.parse(json.stdout)).toMatchObject([{ spec: { hosts: ["api.example.com"], policy: "optional" } }]);
+  expect(failure(await countersign(["apply", "-f", "-"], external.replace("tls", "https")))).toMatch(
+    /:6:\d+: spec\.ports\[0\]\.protocol: expected one of http, h2, grpc, tls, tcp, found "https"$/,
+  );
+});
+
 describe("mistakes in files name file, line and field", () => {
   test.each<[string, string, RegExp[]]>([
     ["a field misspelt", service("bad", "  prots: [{ port: 80 }]"), [/^countersign: bad\.yaml:5:3: spec\.prots: .*did you mean ports\?/]],

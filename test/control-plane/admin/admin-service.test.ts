@@ -102,6 +102,19 @@ test("a join token is for a registered workload and for a day at most", async ()
   expect(Math.abs(expiresAtSeconds - Date.now() / 1000 - 600)).toBeLessThan(10);
 });
 
+test("a call to a host that nobody lists is a warning", async () => {
+  const plane = await startPlane();
+  const external = document("ExternalService", "pay", { hosts: ["pay.example", "*.cdn.example"], ports: [{ port: 443, protocol: "tls" }] });
+  const everywhere = document("ExternalService", "all", { hosts: ["time.example"], ports: [{ port: 443, protocol: "tls" }] }, "default");
+  const calls = ["pay.example", "a.cdn.example", "time.example", "evil.example"].map((host) => ({ external: host }));
+  const resources = [document("Service", "caller", { calls }), external, everywhere];
+  await plane.admin.apply({ resources, dryRun: false });
+  const warnings = () => plane.logs.filter(({ reason }) => reason === "dangling-reference").map(({ msg }) => msg);
+  expect(warnings()).toEqual(["Service shop/caller: spec.calls[3].external: no ExternalService lists evil.example for namespace shop"]);
+  await plane.admin.apply({ resources: [document("Service", "caller", { calls: calls.slice(0, 1) }, "lab")], dryRun: false });
+  expect(warnings().at(-1)).toBe("Service lab/caller: spec.calls[0].external: no ExternalService lists pay.example for namespace lab");
+});
+
 test("a call to a service that is not there yet is a warning", async () => {
   const plane = await startPlane();
   await plane.apply(shop.replace("service: orders", "service: later"));
