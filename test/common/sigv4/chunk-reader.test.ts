@@ -200,6 +200,16 @@ describe("framing", () => {
   });
 });
 
+test("after a chunk that did not hold, nothing is taken, not even the right one", () => {
+  const reader = createChunkReader({ ...origin, decodedLength: -1, trailers: "none", onPayload: () => expect.unreachable() });
+  const [head = whole, payload = whole, tail = whole] = partsOf(chunks);
+  reader.push(head);
+  expect(() => reader.push(Buffer.alloc(payload.length))).toThrow(expect.objectContaining({ code: "chunk-signature-mismatch" }));
+  for (const part of [payload, tail, head]) {
+    expect(() => reader.push(part)).toThrow(expect.objectContaining({ code: "malformed-chunk" }));
+  }
+});
+
 describe("sizes", () => {
   test("a chunk may be as large as allowed, and is refused by its head when it is larger", () => {
     const largest = Buffer.alloc(1000);
