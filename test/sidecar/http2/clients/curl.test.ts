@@ -1,10 +1,33 @@
 /** Served to curl, by prior knowledge and by ALPN. */
 import { createHash } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { lacking, run, type Said } from "./programs.ts";
+import { lacking, makeCertificate, run, type Said } from "./programs.ts";
 import { bytesOf, startSite, type Site } from "./site.ts";
 
 const because = lacking("curl");
+const digest = (bytes: Buffer): string => `${bytes.length} ${createHash("sha256").update(bytes).digest("hex")}\n`;
+
+const withoutTls = lacking("curl", "openssl");
+
+it.skipIf(withoutTls !== "")(`curl --http2 comes to HTTP/2 by ALPN${withoutTls}`, async () => {
+  const folder = mkdtempSync(join(tmpdir(), "curl-"));
+  try {
+    const { key, certificate } = await makeCertificate(folder);
+    await using site = await startSite({ tls: { key: readFileSync(key), cert: readFileSync(certificate) } });
+    const trusted = ["--cacert", certificate, "--resolve", `localhost:${site.port}:127.0.0.1`];
+    const url = `https://localhost:${site.port}/digest`;
+    const body = bytesOf(8 << 20);
+    const said = await run("curl", ["-sS", "--http2", ...trusted, "-w", "%{http_version}", "--data-binary", "@-", url], {
+      input: body.toString("latin1"),
+    });
+    expect(said).toEqual({ code: 0, stdout: `${digest(body)}2`, stderr: "" });
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
 
 describe.skipIf(because !== "")(`curl --http2-prior-knowledge${because}`, () => {
   let site: Site;
@@ -15,7 +38,6 @@ describe.skipIf(because !== "")(`curl --http2-prior-knowledge${because}`, () => 
 
   const curl = (path: string, options: readonly string[] = [], input = ""): Promise<Said> =>
     run("curl", ["-sS", "--http2-prior-knowledge", ...options, `${site.origin}${path}`], { input });
-  const digest = (bytes: Buffer): string => `${bytes.length} ${createHash("sha256").update(bytes).digest("hex")}\n`;
 
   it("gets a page, and knows how", async () => {
     expect(await curl("/", ["-w", "%{http_version} %{http_code}\n"])).toEqual({ code: 0, stdout: "hello\n2 200\n", stderr: "" });

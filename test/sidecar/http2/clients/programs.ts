@@ -1,5 +1,6 @@
 /** Programs of others that tests hold the codec to: where they are, and what they say. */
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { delimiter, join } from "node:path";
 
@@ -33,4 +34,40 @@ export function run(program: string, args: readonly string[], { input = "", time
   });
   child.stdin?.end(input, "latin1");
   return promise;
+}
+
+/** Starts a server, and waits for a word of it that says that it listens. It is ended, and waited for, when it is disposed of. */
+export async function start(program: string, args: readonly string[], ready: RegExp): Promise<AsyncDisposable> {
+  const path = findProgram(program);
+  if (path === undefined) throw new Error(`${program} is not here`);
+  const child = spawn(path, args, { stdio: ["ignore", "pipe", "pipe"] });
+  const ended = once(child, "close");
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  let said = "";
+  const listen = (chunk: Buffer): void => {
+    if (said.length > 100_000) return;
+    said += chunk.toString("latin1");
+    if (ready.test(said)) resolve();
+  };
+  child.stdout.on("data", listen);
+  child.stderr.on("data", listen);
+  child.once("error", reject);
+  child.once("exit", () => reject(new Error(`${program} ended: ${said}`)));
+  await promise;
+  return {
+    async [Symbol.asyncDispose]() {
+      child.kill();
+      await ended;
+    },
+  };
+}
+
+/** Files of a key and of its own certificate for `localhost`, made by openssl. */
+export async function makeCertificate(folder: string): Promise<{ key: string; certificate: string }> {
+  const key = join(folder, "key.pem");
+  const certificate = join(folder, "cert.pem");
+  const made = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=localhost"];
+  const { code, stderr } = await run("openssl", [...made, "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate]);
+  if (code !== 0) throw new Error(stderr);
+  return { key, certificate };
 }
