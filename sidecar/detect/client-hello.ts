@@ -9,7 +9,7 @@
  * It does not check what a decision does not hang on: cipher suites, key shares, whether a server would go on with it.
  */
 import { latin1 } from "../http1/latin1.ts";
-import { createByteReader, type ByteReader } from "./byte-reader.ts";
+import { createCursor, left, readNumber, readVector, skip, type Cursor } from "./cursor.ts";
 
 export type ClientHello =
   | { readonly kind: "need-more" }
@@ -92,37 +92,38 @@ function gather(bytes: Buffer): Buffer | ClientHello {
 
 /** RFC 8446 4.1.2; RFC 5246 7.4.1.2 for those before. */
 function readMessage(message: Buffer): ClientHello {
-  const reader = createByteReader(message);
-  const version = reader.number(2);
+  const cursor = createCursor(message);
+  const version = readNumber(cursor, 2);
   if (version < 0x0301 || version > 0x0303) return malformed(`version 0x${version.toString(16)}`);
-  reader.take(32);
-  if (reader.vector(1).length > 32) return malformed("a session id of more than 32 bytes");
-  const suites = reader.vector(2).length;
+  skip(cursor, 32);
+  if (left(readVector(cursor, 1)) > 32) return malformed("a session id of more than 32 bytes");
+  const suites = left(readVector(cursor, 2));
   if (suites === 0 || suites % 2 !== 0) return malformed("a list of cipher suites that is none");
-  if (!reader.vector(1).includes(0)) return malformed("no null compression");
-  if (reader.failed) return malformed("shorter than it says");
+  const compression = readVector(cursor, 1);
+  if (cursor.failed) return malformed("shorter than it says");
+  if (!message.subarray(compression.at, compression.end).includes(0)) return malformed("no null compression");
   // Before TLS 1.3 a message may end here.
-  if (reader.left === 0) return { kind: "client-hello", serverName: "", alpn: [] };
-  const extensions = createByteReader(reader.vector(2));
-  if (reader.failed || reader.left > 0) return malformed("extensions that do not end with the message");
-  return readExtensions(extensions);
+  if (left(cursor) === 0) return { kind: "client-hello", serverName: "", alpn: [] };
+  const extensions = readVector(cursor, 2);
+  if (cursor.failed || left(cursor) > 0) return malformed("extensions that do not end with the message");
+  return readExtensions(extensions, message);
 }
 
 const serverNameExtension = 0;
 const alpnExtension = 16;
 
-function readExtensions(extensions: ByteReader): ClientHello {
+function readExtensions(extensions: Cursor, message: Buffer): ClientHello {
   const seen = new Set<number>();
   let serverName: string | undefined = "";
   let alpn: readonly string[] | undefined = [];
-  while (extensions.left > 0) {
-    const type = extensions.number(2);
-    const data = extensions.vector(2);
+  while (left(extensions) > 0) {
+    const type = readNumber(extensions, 2);
+    const data = readVector(extensions, 2);
     if (extensions.failed) return malformed("an extension that is longer than its list");
     if (seen.has(type)) return malformed(`extension ${type} twice`);
     seen.add(type);
-    if (type === serverNameExtension) serverName = readServerName(data);
-    else if (type === alpnExtension) alpn = readAlpn(data);
+    if (type === serverNameExtension) serverName = readServerName(data, message);
+    else if (type === alpnExtension) alpn = readAlpn(data, message);
   }
   if (serverName === undefined) return malformed("a server name that is no host name");
   if (alpn === undefined) return malformed("a list of protocols that is none");
@@ -130,13 +131,12 @@ function readExtensions(extensions: ByteReader): ClientHello {
 }
 
 /** RFC 6066 3: one name, of the only type there is. */
-function readServerName(data: Buffer): string | undefined {
-  const outer = createByteReader(data);
-  const list = createByteReader(outer.vector(2));
-  const type = list.number(1);
-  const name = list.vector(2);
-  if (outer.failed || outer.left > 0 || list.failed || list.left > 0 || type !== 0) return undefined;
-  const text = latin1(name, 0, name.length).toLowerCase();
+function readServerName(data: Cursor, message: Buffer): string | undefined {
+  const list = readVector(data, 2);
+  const type = readNumber(list, 1);
+  const name = readVector(list, 2);
+  if (name.failed || left(list) > 0 || left(data) > 0 || type !== 0) return undefined;
+  const text = latin1(message, name.at, name.end).toLowerCase();
   return isHostName(text) ? text : undefined;
 }
 
@@ -150,15 +150,14 @@ function isHostName(text: string): boolean {
 }
 
 /** RFC 7301 3.1. */
-function readAlpn(data: Buffer): readonly string[] | undefined {
-  const outer = createByteReader(data);
-  const list = createByteReader(outer.vector(2));
-  if (outer.failed || outer.left > 0 || list.left === 0) return undefined;
+function readAlpn(data: Cursor, message: Buffer): readonly string[] | undefined {
+  const list = readVector(data, 2);
+  if (list.failed || left(data) > 0 || left(list) === 0) return undefined;
   const protocols: string[] = [];
-  while (list.left > 0) {
-    const protocol = list.vector(1);
-    if (list.failed || protocol.length === 0) return undefined;
-    protocols.push(latin1(protocol, 0, protocol.length));
+  while (left(list) > 0) {
+    const protocol = readVector(list, 1);
+    if (protocol.failed || left(protocol) === 0) return undefined;
+    protocols.push(latin1(message, protocol.at, protocol.end));
   }
   return protocols;
 }
