@@ -9,7 +9,7 @@ import { readDocument } from "../../common/resources/read.ts";
 import { apiVersion, describeResource, kindSchemas, type Resource } from "../../common/resources/resource.ts";
 import { serviceSpec } from "../../common/resources/service.ts";
 import { workloadSpec } from "../../common/resources/workload.ts";
-import { label, trustDomainName } from "../../common/resources/names.ts";
+import { label, serviceName, trustDomainName } from "../../common/resources/names.ts";
 import { parseYamlText, type YamlDocument } from "../../common/resources/yaml-text.ts";
 
 const entry = z.strictObject({
@@ -20,7 +20,7 @@ const entry = z.strictObject({
 const shortForm = z.strictObject({
   trustDomain: trustDomainName.optional(),
   namespace: label.optional(),
-  services: z.record(label, entry),
+  services: z.record(serviceName, entry),
 });
 
 const fieldsOf = (path: readonly PropertyKey[]) => Object.keys(path.length === 2 ? entry.shape : shortForm.shape);

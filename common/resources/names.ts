@@ -6,6 +6,14 @@ export const label = z
   .string()
   .regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/, "a name of at most 63 lower-case letters, digits and inner hyphens");
 
+/** In ARNs these stand for what is no service of the mesh: permissions on one must not be permissions on the other. */
+const reservedNames = ["external", "iam", "sts"];
+
+export const serviceName = label.refine(
+  (name) => !reservedNames.includes(name),
+  `a name other than ${reservedNames.join(", ")}, which ARNs use for other things`,
+);
+
 /** A service account: RFC 1123 labels, joined by dots. */
 export const serviceAccountName = z
   .string()

@@ -5,7 +5,7 @@
 import { z } from "zod";
 import { externalServiceSpec } from "./external-service.ts";
 import { meshSpec } from "./mesh.ts";
-import { label, tags } from "./names.ts";
+import { label, serviceName, tags } from "./names.ts";
 import { policySpec } from "./policy.ts";
 import { roleBindingSpec } from "./role-binding.ts";
 import { roleSpec } from "./role.ts";
@@ -34,16 +34,7 @@ const mesh = kind("Mesh", meshSpec).extend({
     .default({ name: meshName, namespace: meshNamespace, labels: {} }),
 });
 
-/** Services of ARNs that are no services of the mesh: permissions on one must not be permissions on the other. */
-const reservedNames = ["external", "iam", "sts"];
-const service = kind("Service", serviceSpec).extend({
-  metadata: metadata.extend({
-    name: label.refine(
-      (name) => !reservedNames.includes(name),
-      `a name other than ${reservedNames.join(", ")}, which ARNs use for other things`,
-    ),
-  }),
-});
+const service = kind("Service", serviceSpec).extend({ metadata: metadata.extend({ name: serviceName }) });
 
 export const kindSchemas = {
   Mesh: mesh,

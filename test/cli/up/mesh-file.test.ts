@@ -26,6 +26,21 @@ function problems(text: string): string {
 }
 
 describe("the short form", () => {
+  test("a call out of the mesh makes nobody a service", () => {
+    const resources = readMeshFile(
+      "services:\n  a: { command: x, calls: [b, { external: api.example }] }\n  b: { command: y }\n",
+      "mesh.yaml",
+    );
+    expect(service(resources, "a").spec).toMatchObject({ ports: [], calls: [{ service: "b" }, { external: "api.example" }] });
+    expect(service(resources, "b").spec.ports).toHaveLength(1);
+  });
+
+  test("a name that ARNs use for other things is a mistake like any other", () => {
+    expect(problems("services:\n  external: { command: x }\n")).toBe(
+      'mesh.yaml:2:3: services.external: expected a name other than external, iam, sts, which ARNs use for other things, found "external"',
+    );
+  });
+
   test("an entry becomes a Workload and a Service of the same name", () => {
     const resources = readMeshFile(shortForm, "mesh.yaml");
     expect(resources.map(({ kind, metadata }) => `${kind} ${metadata.namespace}/${metadata.name}`)).toEqual([
