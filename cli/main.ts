@@ -2,6 +2,7 @@
 import { Command } from "commander";
 import type { InterceptOptions } from "./intercept.ts";
 import type { RuleOptions } from "./intercept/options.ts";
+import type { UpOptions } from "./up.ts";
 import packageJson from "../package.json" with { type: "json" };
 import { endWithReader, fail } from "./fail.ts";
 
@@ -17,7 +18,13 @@ program
   .option("-f, --file <file>", "what to run", "mesh.yaml")
   .option("--data <folder>", "keep the control plane's data here; by default it goes when the mesh does")
   .option("--json", "print one JSON object a line")
-  .action(async (options: { file: string; data?: string; json?: true }) => {
+  .option(
+    "--transparent [mode]",
+    "every workload in a network namespace of its own, and all of its TCP in the mesh: redirect or tproxy (takes root)",
+  )
+  .option("--app-user <user>", "with --transparent, whom programs run as: name, uid or uid:gid (default: who called sudo, or nobody)")
+  .option("--proxy-uid <uid>", "with --transparent, whom sidecars run as (default: 1337)")
+  .action(async (options: UpOptions) => {
     const { up } = await import("./up.ts");
     await up(options);
   });

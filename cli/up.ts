@@ -4,12 +4,24 @@ import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { runUntilSignalled } from "../common/runtime/shutdown.ts";
 import { readMeshFile } from "./up/mesh-file.ts";
+import type { TransparentOptions } from "./up/namespaces.ts";
 import { createPrinter } from "./up/print.ts";
 import { runMesh } from "./up/run-mesh.ts";
 
 const drainMilliseconds = 30_000;
 
-export async function up(options: { file: string; data?: string; json?: true }): Promise<void> {
+export interface UpOptions {
+  readonly file: string;
+  readonly data?: string;
+  readonly json?: true;
+  /** True stands for `redirect`. */
+  readonly transparent?: string | true;
+  readonly appUser?: string;
+  readonly proxyUid?: string;
+}
+
+export async function up(options: UpOptions): Promise<void> {
+  const transparent = transparentOf(options);
   const resources = readMeshFile(await readFile(options.file, "utf8"), options.file);
   if (!resources.some((each) => each.kind === "Workload")) {
     throw new Error(`${options.file} has no Workload and no services: there is nothing to run`);
@@ -26,6 +38,7 @@ export async function up(options: { file: string; data?: string; json?: true }):
           environment: process.env,
           onEvent: printer.event,
           signal,
+          transparent,
         });
         printer.ready(mesh);
         const stopped = new Promise<void>((done) => signal.addEventListener("abort", () => done(), { once: true }));
@@ -41,4 +54,17 @@ export async function up(options: { file: string; data?: string; json?: true }):
   } finally {
     if (options.data === undefined) await rm(data, { recursive: true, force: true });
   }
+}
+
+function transparentOf({ transparent, appUser, proxyUid }: UpOptions): TransparentOptions | undefined {
+  if (transparent === undefined) {
+    if (appUser !== undefined || proxyUid !== undefined) throw new Error("--app-user and --proxy-uid go with --transparent");
+    return undefined;
+  }
+  const mode = transparent === true ? "redirect" : transparent;
+  if (mode !== "redirect" && mode !== "tproxy")
+    throw new Error(`--transparent: expected redirect or tproxy, found ${JSON.stringify(mode)}`);
+  if (proxyUid !== undefined && !/^\d{1,10}$/.test(proxyUid))
+    throw new Error(`--proxy-uid: expected a number, found ${JSON.stringify(proxyUid)}`);
+  return { mode, appUser, proxyUid: proxyUid === undefined ? undefined : Number(proxyUid) };
 }

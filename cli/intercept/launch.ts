@@ -2,11 +2,11 @@
  * `countersign intercept run`: what takes privileges is done first, and the sidecar then takes this process's place without
  * any: no capability, no way to get one back, and a user that the rules know.
  */
-import { delimiter, join } from "node:path";
-import { accessSync, constants, statSync } from "node:fs";
+import { join } from "node:path";
 import { loadLibc } from "../../sidecar/intercept/libc.ts";
 import { openTransparentSocket } from "../../sidecar/intercept/transparent-socket.ts";
 import { RulesError } from "./error.ts";
+import { findProgram } from "./programs.ts";
 
 export interface LaunchOptions {
   readonly mode: "redirect" | "tproxy";
@@ -65,19 +65,4 @@ function execve(file: string, args: readonly string[], environment: Record<strin
   } finally {
     process.emitWarning = warn;
   }
-}
-
-/** As a shell finds it. Throws RulesError `no-program`. */
-function findProgram(program: string, path = "/usr/local/bin:/usr/bin:/bin"): string {
-  const candidates = program.includes("/") ? [program] : path.split(delimiter).map((folder) => join(folder, program));
-  const found = candidates.find((file) => {
-    try {
-      accessSync(file, constants.X_OK);
-      return statSync(file).isFile();
-    } catch {
-      return false;
-    }
-  });
-  if (found === undefined) throw new RulesError("no-program", `there is no program ${program}`);
-  return found;
 }

@@ -1,5 +1,5 @@
 /** The options of `countersign intercept`, read into a plan with everything that is wrong with them told at once. */
-import { isIP } from "node:net";
+import { formatIp, networkFromString } from "../../common/net/ip.ts";
 import { RulesError } from "./error.ts";
 import { mergePorts, type Cidr, type InterceptPlan, type PortRange } from "./plan.ts";
 
@@ -83,10 +83,6 @@ function portRange(text: string): PortRange | undefined {
 }
 
 function cidrFromString(text: string): Cidr | undefined {
-  const [, address = "", prefix] = /^([^/%]+)(?:\/(\d{1,3}))?$/.exec(text) ?? [];
-  const version = isIP(address);
-  if (version === 0) return undefined;
-  const bits = version === 4 ? 32 : 128;
-  const length = prefix === undefined ? bits : Number(prefix);
-  return length <= bits ? { family: version === 4 ? "ip" : "ip6", text: `${address}/${length}` } : undefined;
+  const network = networkFromString(text);
+  return network && { family: network.words.length === 1 ? "ip" : "ip6", text: `${formatIp(network.words)}/${network.bits}` };
 }

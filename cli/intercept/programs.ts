@@ -1,5 +1,7 @@
 /** The programs of this machine that know netfilter and network namespaces, run to their end. */
 import { spawn } from "node:child_process";
+import { accessSync, constants, statSync } from "node:fs";
+import { delimiter, join } from "node:path";
 import { text } from "node:stream/consumers";
 import { RulesError } from "./error.ts";
 
@@ -21,7 +23,8 @@ const packages = new Map([
 /** Administrators' programs, which the PATH of a plain user and of some containers leaves out. */
 const administrators = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
 
-function searchPath(): string {
+/** The PATH of this process, and where administrators' programs are. */
+export function searchPath(): string {
   const path = process.env["PATH"] ?? "/usr/local/bin:/usr/bin:/bin";
   return [...new Set([...path.split(":"), ...administrators])].join(":");
 }
@@ -50,9 +53,25 @@ export function runIn(namespace: string): Run {
   };
 }
 
+/** Its path, as a shell finds it. Throws RulesError `no-program`. */
+export function findProgram(program: string, path = searchPath()): string {
+  const candidates = program.includes("/") ? [program] : path.split(delimiter).map((folder) => join(folder, program));
+  const found = candidates.find((file) => {
+    try {
+      accessSync(file, constants.X_OK);
+      return statSync(file).isFile();
+    } catch {
+      return false;
+    }
+  });
+  if (found === undefined) throw missing(program);
+  return found;
+}
+
 function missing(program: string, cause?: Error): RulesError {
-  const debian = packages.get(program) ?? "iptables";
-  return new RulesError("no-program", `there is no ${program} in the PATH: apt-get install ${debian}`, { cause });
+  const debian = /^ip6?tables/.test(program) ? "iptables" : packages.get(program);
+  const hint = debian === undefined ? "" : `: apt-get install ${debian}`;
+  return new RulesError("no-program", `there is no ${program} in the PATH${hint}`, { cause });
 }
 
 /** Its output. Throws RulesError `refused` with what it had to say where it fails, or `not-permitted` where that was why. */

@@ -15,12 +15,18 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-/** Resolves when something listens there. Rejects with MeshError when the program ends first, or takes too long. */
-export async function untilListening(name: string, port: number, exited: Promise<Exit>, signal: AbortSignal): Promise<void> {
+/** Resolves when something listens there, by default on loopback. Rejects with MeshError when the program ends first, or takes too long. */
+export async function untilListening(
+  name: string,
+  port: number,
+  exited: Promise<Exit>,
+  signal: AbortSignal,
+  listens: () => Promise<boolean> = () => accepts(port),
+): Promise<void> {
   const deadline = Date.now() + readyTimeoutMs;
   let ended: Exit | undefined;
   void exited.then((exit) => (ended = exit));
-  while (!(await accepts(port))) {
+  while (!(await listens())) {
     signal.throwIfAborted();
     if (ended) throw new MeshError("program-failed", `${name} ${describeExit(ended)} before it listened on port ${port}`);
     if (Date.now() > deadline) throw new MeshError("not-ready", `${name} does not listen on port ${port} after ${readyTimeoutMs / 1000} s`);

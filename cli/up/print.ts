@@ -53,12 +53,18 @@ export function createPrinter(out: NodeJS.WriteStream, json: boolean): Printer {
     },
     ready(mesh) {
       if (json) {
-        out.write(`${JSON.stringify({ kind: "ready", trustDomain: mesh.trustDomain, sidecars: Object.fromEntries(mesh.sidecars) })}\n`);
+        out.write(
+          `${JSON.stringify({ kind: "ready", trustDomain: mesh.trustDomain, sidecars: Object.fromEntries(mesh.sidecars), places: Object.fromEntries(mesh.places) })}\n`,
+        );
         return;
       }
       out.write("\n");
       for (const [workload, { outbound, admin, metrics }] of mesh.sidecars) {
-        line(workload, `call as it through http://${outbound}   metrics http://${metrics}/metrics   admin http://${admin}/`);
+        const place = mesh.places.get(workload);
+        const how = place
+          ? `call as it by ip netns exec ${place.namespace} curl   metrics http://${metrics}/metrics`
+          : `call as it through http://${outbound}   metrics http://${metrics}/metrics   admin http://${admin}/`;
+        line(workload, how);
       }
       line("control-plane", `metrics http://${mesh.controlPlane.metrics}/metrics   admin socket ${mesh.controlPlane.socket}`);
       out.write("\nThe mesh is up. Ctrl-C ends it.\n\n");

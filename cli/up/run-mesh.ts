@@ -1,6 +1,7 @@
 /**
  * A whole mesh on one machine: a control plane, a sidecar beside every workload, and the workloads' own programs, each a
- * process, with nothing of the mesh in the programs but `http_proxy` and `PORT` in their environment.
+ * process, with nothing of the mesh in the programs but `PORT` in their environment, and `http_proxy` unless they are
+ * `transparent`ly intercepted.
  *
  * Nothing is restarted: a program that ends is reported; a sidecar or control plane that ends ends the mesh with its name.
  */
@@ -14,12 +15,14 @@ import {
   type ServiceResource,
   type WorkloadResource,
 } from "../../common/resources/resource.ts";
+import { trustDomainFromString } from "../../common/spiffe/trust-domain.ts";
 import { connectAdmin, type AdminClient } from "../admin-client.ts";
-import { untilAcquainted } from "./acquainted.ts";
+import type { Acquaintance } from "./acquainted.ts";
 import { MeshError } from "./mesh-error.ts";
-import { freePort, untilListening } from "./ports.ts";
+import { createNamespaces, type TransparentOptions } from "./namespaces.ts";
 import { describeExit, startProcess, type Exit, type RunningProcess } from "./processes.ts";
 import { calleesFirst, isServed } from "./start-order.ts";
+import { createLoopback, type Place, type Surroundings } from "./surroundings.ts";
 
 export type MeshEvent =
   /** A JSON line of a control plane or sidecar. */
@@ -46,6 +49,8 @@ export interface RunningMesh {
   readonly sidecars: ReadonlyMap<string, SidecarAddresses>;
   /** Where the programs listen. */
   readonly programs: ReadonlyMap<string, { readonly port: number }>;
+  /** By workload, its namespace; empty where all of them are on loopback. */
+  readonly places: ReadonlyMap<string, Place>;
   readonly admin: AdminClient;
   /** Rejects with MeshError when a part of the mesh itself ends, or a program ends badly. Never resolves. */
   readonly failed: Promise<never>;
@@ -62,10 +67,10 @@ export interface RunMeshOptions {
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly onEvent: (event: MeshEvent) => void;
   readonly signal: AbortSignal;
+  /** Every workload in a network namespace of its own, and no `http_proxy`. Takes root. */
+  readonly transparent?: TransparentOptions | undefined;
 }
 
-const main = join(import.meta.dirname, "../main.ts");
-const anyPort = "127.0.0.1:0";
 const readyTimeoutMs = 30_000;
 const stopTimeoutMs = 10_000;
 const localTrustDomain = "mesh.local";
@@ -85,6 +90,7 @@ export async function runMesh(options: RunMeshOptions): Promise<RunningMesh> {
   let stopping = false;
   let controlPlane: RunningProcess | undefined;
   let admin: AdminClient | undefined;
+  let surroundings: Surroundings | undefined;
 
   async function stop(): Promise<void> {
     stopping = true;
@@ -92,10 +98,16 @@ export async function runMesh(options: RunMeshOptions): Promise<RunningMesh> {
     await Promise.all(programs.map((each) => each.stop(stopTimeoutMs)));
     await Promise.all(sidecars.map((each) => each.stop(stopTimeoutMs)));
     await controlPlane?.stop(stopTimeoutMs);
+    await surroundings?.[Symbol.asyncDispose]();
   }
 
   /** Starts a part of the mesh itself and waits for its `ready` line. */
-  function startOurs(name: string, command: string, environment: Record<string, string>): Promise<Ready> {
+  function startOurs(
+    name: string,
+    part: "control-plane" | "sidecar",
+    command: readonly string[],
+    environment: Readonly<Record<string, string>>,
+  ): Promise<Ready> {
     return new Promise((resolve, reject) => {
       if (stopping || signal.aborted) {
         reject(signal.aborted ? signal.reason : new MeshError("not-ready", `${name} was not started: the mesh is stopping`));
@@ -108,7 +120,7 @@ export async function runMesh(options: RunMeshOptions): Promise<RunningMesh> {
       );
       const running = startProcess({
         name,
-        command: [process.execPath, main, command],
+        command,
         cwd: options.cwd,
         environment: { ...ourEnvironment(options.environment), ...environment },
         onLine(line, stream) {
@@ -126,7 +138,7 @@ export async function runMesh(options: RunMeshOptions): Promise<RunningMesh> {
         },
       });
       onEvent({ kind: "started", process: name, pid: running.pid });
-      if (command === "sidecar") sidecars.push(running);
+      if (part === "sidecar") sidecars.push(running);
       else controlPlane = running;
       void running.exited.then((exit) => {
         clearTimeout(timer);
@@ -142,8 +154,23 @@ export async function runMesh(options: RunMeshOptions): Promise<RunningMesh> {
   try {
     const mesh = options.resources.find((each): each is MeshResource => each.kind === "Mesh") ?? defaultMesh();
     const { trustDomain } = mesh.spec;
+    const asked = options.resources.includes(mesh) ? options.resources : [mesh, ...options.resources];
+    // One without a command runs elsewhere: it is registered, and that is all.
+    const workloads = asked.filter((each): each is WorkloadResource => each.kind === "Workload" && each.spec.command !== undefined);
+    const here = options.transparent
+      ? await createNamespaces({
+          ...options.transparent,
+          resources: asked,
+          workloads,
+          trustDomain: trustDomainFromString(trustDomain),
+          environment: options.environment,
+        })
+      : createLoopback(asked);
+    surroundings = here;
+
     await mkdir(options.data, { recursive: true });
-    const ready = await startOurs("control-plane", "control-plane", {
+    const anyPort = `${here.controlPlane.host}:0`;
+    const ready = await startOurs("control-plane", "control-plane", here.controlPlane.command, {
       COUNTERSIGN_DATA: options.data,
       COUNTERSIGN_TRUST_DOMAIN: trustDomain,
       COUNTERSIGN_GRPC: anyPort,
@@ -153,39 +180,32 @@ export async function runMesh(options: RunMeshOptions): Promise<RunningMesh> {
     const bundle = join(options.data, "bundle.pem");
     const grpc = textOf(ready.fields, "grpc");
     admin = connectAdmin(socket);
-    const resources = options.resources.includes(mesh) ? options.resources : [mesh, ...options.resources];
     await admin.apply(
-      resources.map((each) => JSON.stringify(each)),
+      here.resources.map((each) => JSON.stringify(each)),
       false,
     );
 
-    // One without a command runs elsewhere: it is registered, and that is all.
-    const workloads = options.resources.filter(
-      (each): each is WorkloadResource => each.kind === "Workload" && each.spec.command !== undefined,
-    );
     const ports = new Map<WorkloadResource, number>();
-    for (const workload of workloads) ports.set(workload, workload.spec.port ?? (await freePort()));
+    for (const workload of workloads) ports.set(workload, await here.portOf(workload));
+    const sidecarBundle = await here.bundleFor(bundle);
+    const acquaintances = new Map<WorkloadResource, Acquaintance>();
 
     const addresses = new Map<string, SidecarAddresses>();
     await Promise.all(
       workloads.map(async (workload) => {
         const { namespace, name } = workload.metadata;
         const { token } = await (admin as AdminClient).createJoinToken(namespace, name);
-        const { fields } = await startOurs(`${name}-sidecar`, "sidecar", {
+        const { command, environment } = await here.sidecarOf(workload, ports.get(workload) ?? 0);
+        const { fields } = await startOurs(`${name}-sidecar`, "sidecar", command, {
           COUNTERSIGN_TRUST_DOMAIN: trustDomain,
           COUNTERSIGN_CONTROL_PLANE: grpc,
-          COUNTERSIGN_TRUST_BUNDLE: bundle,
+          COUNTERSIGN_TRUST_BUNDLE: sidecarBundle,
           COUNTERSIGN_JOIN_TOKEN: token,
           COUNTERSIGN_SESSION_NAME: sessionName(name),
-          COUNTERSIGN_OUTBOUND: anyPort,
-          COUNTERSIGN_INBOUND: anyPort,
-          COUNTERSIGN_ADMIN: anyPort,
-          COUNTERSIGN_METRICS: anyPort,
-          COUNTERSIGN_HEALTH: anyPort,
-          COUNTERSIGN_APP: `127.0.0.1:${ports.get(workload) ?? 0}`,
           COUNTERSIGN_DRAIN_SECONDS: "5",
+          ...environment,
         });
-        addresses.set(`${namespace}/${name}`, {
+        const sidecar: SidecarAddresses = {
           outbound: textOf(fields, "outbound"),
           inbound: textOf(fields, "inbound"),
           admin: textOf(fields, "admin"),
@@ -193,11 +213,13 @@ export async function runMesh(options: RunMeshOptions): Promise<RunningMesh> {
           health: textOf(fields, "health"),
           spiffeId: textOf(fields, "spiffeId"),
           instance: textOf(fields, "instance"),
-        });
+        };
+        addresses.set(`${namespace}/${name}`, sidecar);
+        acquaintances.set(workload, sidecar);
       }),
     );
 
-    await Promise.race([untilAcquainted([...addresses.values()], signal, readyTimeoutMs), failure.promise]);
+    await Promise.race([here.untilAcquainted(acquaintances, signal, readyTimeoutMs), failure.promise]);
 
     const listening = new Map<string, { port: number }>();
     const services = options.resources.filter((each): each is ServiceResource => each.kind === "Service");
@@ -208,11 +230,12 @@ export async function runMesh(options: RunMeshOptions): Promise<RunningMesh> {
       const port = ports.get(workload) ?? 0;
       const sidecar = addresses.get(`${namespace}/${name}`);
       if (!sidecar) throw new MeshError("not-ready", `${name} has no sidecar`);
+      const start = here.programOf(workload, command, sidecar.outbound);
       const program = startProcess({
         name,
-        command,
+        command: start.command,
         cwd: options.cwd,
-        environment: { ...options.environment, ...proxyEnvironment(sidecar.outbound), PORT: String(port), ...env },
+        environment: { ...options.environment, ...start.environment, PORT: String(port), ...env },
         onLine: (line, stream) => onEvent({ kind: "output", process: name, stream, line }),
       });
       programs.push(program);
@@ -224,7 +247,7 @@ export async function runMesh(options: RunMeshOptions): Promise<RunningMesh> {
       });
       listening.set(`${namespace}/${name}`, { port });
       if (isServed(workload, services)) {
-        await Promise.race([untilListening(name, port, program.exited, signal), failure.promise]);
+        await Promise.race([here.untilListening(program, port, signal), failure.promise]);
       }
     }
     return {
@@ -232,6 +255,7 @@ export async function runMesh(options: RunMeshOptions): Promise<RunningMesh> {
       controlPlane: { grpc, metrics: textOf(ready.fields, "metrics"), bundle, socket },
       sidecars: addresses,
       programs: listening,
+      places: here.places,
       admin,
       failed: failure.promise,
       stop,
@@ -251,13 +275,6 @@ function ourEnvironment(environment: RunMeshOptions["environment"]): Record<stri
   return Object.fromEntries(
     Object.entries(environment).filter(([name]) => !name.startsWith("COUNTERSIGN_") && !/^https?_proxy$/i.test(name)),
   );
-}
-
-/** What makes curl, Python, Go, Ruby and Node send plain HTTP by way of the sidecar. Loopback stays loopback. */
-function proxyEnvironment(outbound: string): Record<string, string> {
-  const proxy = `http://${outbound}`;
-  const direct = "127.0.0.1,localhost,::1";
-  return { http_proxy: proxy, HTTP_PROXY: proxy, no_proxy: direct, NO_PROXY: direct, NODE_USE_ENV_PROXY: "1" };
 }
 
 function sessionName(workload: string): string {

@@ -43,7 +43,11 @@ export async function run(args: readonly string[], options: RunOptions = {}): Pr
 
 export interface Running {
   readonly lines: readonly string[];
+  /** Resolves with the next line of output, or with the end. */
+  change(): Promise<void>;
   signal(name: NodeJS.Signals): void;
+  /** Its own end; what it has started may still hold its output. */
+  readonly closed: Promise<void>;
   readonly finished: Promise<Finished>;
 }
 
@@ -51,14 +55,23 @@ export interface Running {
 export function launch(args: readonly string[], options: RunOptions = {}): Running {
   const child = start(args, options);
   const lines: string[] = [];
-  createInterface({ input: child.stdout }).on("line", (line) => lines.push(line));
+  let changed = Promise.withResolvers<void>();
+  const change = () => {
+    changed.resolve();
+    changed = Promise.withResolvers();
+  };
+  createInterface({ input: child.stdout }).on("line", (line) => {
+    lines.push(line);
+    change();
+  });
+  const closed = once(child, "exit").then(() => undefined);
   const stderr = child.stderr ? text(child.stderr) : Promise.resolve("");
-  const finished = (once(child, "close") as Promise<[number | null]>).then(async ([status]) => ({
-    status,
-    stdout: lines.join("\n"),
-    stderr: await stderr,
-  }));
-  return { lines, finished, signal: (name) => child.kill(name) };
+  const finished = (once(child, "close") as Promise<[number | null]>).then(async ([status]) => {
+    const outcome = { status, stdout: lines.join("\n"), stderr: await stderr };
+    change();
+    return outcome;
+  });
+  return { lines, finished, closed, change: () => changed.promise, signal: (name) => child.kill(name) };
 }
 
 /** One line on stderr and nothing else, for whoever reads logs or scripts. */

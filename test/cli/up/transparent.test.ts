@@ -1,0 +1,142 @@
+/** `countersign up --transparent`: programs that were told nothing at all, each in a namespace of its own. */
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { networkInterfaces, tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { isLeftover, ownPrefix } from "../../../cli/up/owner.ts";
+import { withoutNamespaces } from "../../mesh/namespaces.ts";
+import { countersign, failure, launch, run, type Running } from "../run.ts";
+
+const missing = withoutNamespaces();
+const because = missing === undefined ? "" : ` (${missing})`;
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "countersign-up-"));
+  // Programs are other users.
+  chmodSync(folder, 0o755);
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+function meshFile(content: string): { cwd: string } {
+  writeFileSync(join(folder, "mesh.yaml"), content);
+  return { cwd: folder };
+}
+
+/** What there is on this machine by the names that `up` gives. */
+function things(): string[] {
+  const folders = ["/run/netns", "/etc/netns", "/run/countersign"].filter((each) => existsSync(each));
+  const links = Object.keys(networkInterfaces()).filter((name) => /^cs\d+$/.test(name));
+  return [...folders.flatMap((each) => readdirSync(each)).filter((name) => name.startsWith("countersign-")), ...links].sort();
+}
+
+async function until(what: string, mesh: Running, condition: () => boolean): Promise<void> {
+  let ended = false;
+  void mesh.finished.then(() => (ended = true));
+  while (!condition()) {
+    if (ended) throw new Error(`it ended before ${what}: ${JSON.stringify(await mesh.finished)}`);
+    await mesh.change();
+  }
+}
+
+const mesh = `
+services:
+  files: { command: /usr/bin/python3 -m http.server $PORT }
+  client:
+    command: >-
+      curl -sS http://files/ && curl -sS6 http://files.default/ && env | grep -ci _proxy=;
+      grep -E '^(Uid|CapEff|CapBnd|NoNewPrivs)' /proc/self/status; cat /etc/hosts; sleep 1000
+    calls: [files]
+`;
+
+describe.skipIf(missing !== undefined)(`with namespaces${because}`, () => {
+  test.each(["redirect", "tproxy"])("a call by name, IPv4 and IPv6, and no privileges anywhere: %s", async (mode) => {
+    const before = things();
+    const running = launch(["up", "--transparent", mode, "--json"], meshFile(mesh));
+    const events = () =>
+      running.lines.map((line) => JSON.parse(line) as { kind: string; process: string; line: string; pid: number; places: object });
+    const said = (process: string) =>
+      events().flatMap((event) => (event.kind === "output" && event.process === process ? [event.line] : []));
+    await until("the client has said all", running, () => said("client").some((line) => line.includes("files.default.svc")));
+    expect(said("client").filter((line) => line.includes("Directory listing"))).toHaveLength(4);
+    expect(said("client")).toContain("0");
+    const status = said("client").map((line) => line.replaceAll(/\s+/g, " "));
+    expect(status).toContain("Uid: 65534 65534 65534 65534");
+    expect(status).toContain("CapEff: 0000000000000000");
+    expect(status).toContain("CapBnd: 0000000000000000");
+    expect(status).toContain("NoNewPrivs: 1");
+    const sidecar = events().find((event) => event.kind === "started" && event.process === "files-sidecar");
+    const proc = readFileSync(`/proc/${sidecar?.pid}/status`, "utf8").replaceAll("\t", " ");
+    expect(proc).toContain("Uid: 1337 1337 1337 1337");
+    expect(proc).toContain("CapEff: 0000000000000000");
+    expect(proc).toContain("NoNewPrivs: 1");
+    running.signal("SIGINT");
+    expect(await running.finished).toMatchObject({ status: 0, stderr: "" });
+    expect(things()).toEqual(before);
+  });
+
+  test("a program that fails, and one that never listens, leave nothing behind", async () => {
+    const before = things();
+    const failed = await run(["up", "--transparent"], meshFile("services:\n  broken: { command: exit 3 }\n"));
+    expect(failure(failed)).toBe("countersign: broken ended with status 3");
+    const silent = await run(["up", "--transparent"], meshFile("services:\n  silent: { command: 'true', port: 80 }\n"));
+    expect(failure(silent)).toBe("countersign: silent ended with status 0 before it listened on port 80");
+    expect(things()).toEqual(before);
+  });
+
+  test("stopped before it is up, it leaves nothing behind either", async () => {
+    const before = things();
+    const running = launch(["up", "--transparent"], meshFile(mesh));
+    await until("the control plane is ready", running, () => running.lines.some((line) => /^control-plane +ready$/.test(line)));
+    running.signal("SIGTERM");
+    await running.finished;
+    expect(things()).toEqual(before);
+  });
+
+  test("what a killed one leaves behind goes with the next start", async () => {
+    const before = things();
+    const killed = launch(["up", "--transparent"], meshFile(mesh));
+    await until("it is up", killed, () => killed.lines.includes("The mesh is up. Ctrl-C ends it."));
+    killed.signal("SIGKILL");
+    await killed.closed;
+    const left = things().filter((name) => !before.includes(name));
+    expect(left.length).toBeGreaterThan(0);
+    const next = launch(["up", "--transparent"], meshFile("services:\n  once: { command: 'true' }\n"));
+    await until("it is up", next, () => next.lines.includes("The mesh is up. Ctrl-C ends it."));
+    expect(things().filter((name) => left.includes(name))).toEqual([]);
+    next.signal("SIGINT");
+    expect(await next.finished).toMatchObject({ status: 0 });
+    await killed.finished;
+    expect(things()).toEqual(before);
+  });
+
+  test("programs run as the user that is asked for", async () => {
+    const running = launch(["up", "--transparent", "--app-user", "4321:8765"], meshFile("services:\n  who: { command: id }\n"));
+    await until("it has said so", running, () => running.lines.some((line) => line.includes("uid=4321 gid=8765 groups=8765")));
+    running.signal("SIGINT");
+    expect(await running.finished).toMatchObject({ status: 0 });
+  });
+
+  test.each<[string, string[], string]>([
+    ["the sidecars' user", ["--app-user", "1337"], "user 1337 is the sidecars': programs that run as it are not in the mesh"],
+    ["a user that is none", ["--app-user", "no-such-user"], '--app-user: there is no user "no-such-user"'],
+    ["root for the sidecars", ["--proxy-uid", "0"], "a sidecar does not run as root"],
+    ["a mode that is none", [], '--transparent: expected redirect or tproxy, found "magic"'],
+  ])("%s is refused", async (_, args, message) => {
+    const transparent = args.length === 0 ? ["--transparent", "magic"] : ["--transparent"];
+    expect(failure(await run(["up", ...transparent, ...args], meshFile(mesh)))).toBe(`countersign: ${message}`);
+  });
+
+  test("without root, that is said", async () => {
+    const args = ["--reuid=65534", "--clear-groups", "--bounding-set=-all", "--", countersign, "up", "--transparent"];
+    const outcome = await run(args, { program: "setpriv", ...meshFile(mesh) });
+    expect(failure(outcome)).toBe("countersign: making network namespaces takes root: try sudo");
+  });
+});
+
+test("the names of what belongs to a living process say so", () => {
+  expect(isLeftover(`${ownPrefix()}hub`)).toBe(false);
+  expect(isLeftover(`countersign-${process.pid}-1-hub`)).toBe(true);
+  expect(isLeftover("countersign-4194305-1-hub")).toBe(true);
+  expect(isLeftover("somebody-elses")).toBe(false);
+});
