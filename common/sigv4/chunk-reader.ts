@@ -14,7 +14,7 @@ import { SigV4Error } from "./error.ts";
 import { sameSignature } from "./same-signature.ts";
 
 /** AWS's SDKs send chunks of 64 to 128 KiB. */
-export const defaultMaxChunkBytes: number = 256 * 1024;
+const defaultMaxChunkBytes = 256 * 1024;
 
 /** `none`: the body has no trailer section. `any`: it has one, of whatever is in it. A set: exactly these, once each. */
 export type ExpectedTrailers = "none" | "any" | ReadonlySet<string>;

@@ -1,7 +1,4 @@
-/**
- * What the head of a request says of the signed chunks behind it: `x-amz-decoded-content-length`, `x-amz-trailer`, and the
- * `aws-chunked` among its content codings. The framing is taken off before the application sees the body, so they are too.
- */
+/** What the head of a request says of the signed chunks behind it: `x-amz-decoded-content-length` and `x-amz-trailer`. */
 import { findField, type Field } from "../http/field.ts";
 import type { ExpectedTrailers } from "./chunk-reader.ts";
 import { SigV4Error } from "./error.ts";
@@ -13,8 +10,8 @@ export interface StreamDeclaration {
   readonly trailers: ExpectedTrailers;
 }
 
-export const decodedLengthName = "x-amz-decoded-content-length";
-export const trailerName = "x-amz-trailer";
+const decodedLengthName = "x-amz-decoded-content-length";
+const trailerName = "x-amz-trailer";
 
 const wholeNumber = /^(?:0|[1-9]\d{0,14})$/;
 const listSeparator = /[ \t]*,[ \t]*/;
@@ -51,12 +48,6 @@ function single(fields: readonly Field[], name: string): string | undefined {
     throw new SigV4Error("duplicate-header", `the request has more than one ${name}`);
   }
   return field?.value;
-}
-
-/** The value of Content-Encoding without `aws-chunked`: empty where nothing is left of it. */
-export function withoutChunkedCoding(contentEncoding: string): string {
-  const codings = contentEncoding.split(",").map((coding) => coding.trim());
-  return codings.filter((coding) => coding !== "" && coding.toLowerCase() !== "aws-chunked").join(", ");
 }
 
 function malformed(message: string): SigV4Error {

@@ -300,3 +300,12 @@ test("nothing in a text is no resource, and one resource is not two", () => {
   expect(readResources("---\n---\n# nothing\n", "f")).toEqual([]);
   expect(() => readResource("", "f")).toThrow("expected one resource, found none");
 });
+
+test.each([
+  ["{}", "spec.presigned.maxExpiresSeconds: expected a whole number from 1 to 604800, found nothing"],
+  ["{ maxExpiresSeconds: 0 }", "spec.presigned.maxExpiresSeconds: expected a whole number from 1 to 604800, found 0"],
+  ["{ maxExpiresSeconds: 604801 }", "spec.presigned.maxExpiresSeconds: expected a whole number from 1 to 604800, found 604801"],
+  ["{ maxExpiresSeconds: 60, bearer: all }", 'spec.presigned.bearer: expected one of session-workload, any, found "all"'],
+])("presigned URLs that no service can allow: %s", (presigned, message) => {
+  expect(messageOf(service(`presigned: ${presigned}`))).toEqual([expect.stringContaining(message)]);
+});

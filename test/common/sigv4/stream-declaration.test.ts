@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { createField } from "../../../common/http/field.ts";
 import { parsePayloadHash, streamingPayload, streamingPayloadTrailer } from "../../../common/sigv4/payload-hash.ts";
-import { parseStreamDeclaration, withoutChunkedCoding } from "../../../common/sigv4/stream-declaration.ts";
+import { parseStreamDeclaration } from "../../../common/sigv4/stream-declaration.ts";
 
 const plain = parsePayloadHash(streamingPayload);
 const trailing = parsePayloadHash(streamingPayloadTrailer);
@@ -52,18 +52,4 @@ describe("parseStreamDeclaration", () => {
   ])("refuses %j twice", (...fields) => {
     expect(() => parseStreamDeclaration(trailing, fieldsOf(...fields))).toThrow(expect.objectContaining({ code: "duplicate-header" }));
   });
-});
-
-test.each([
-  ["aws-chunked", ""],
-  ["AWS-Chunked", ""],
-  ["aws-chunked,gzip", "gzip"],
-  ["gzip, aws-chunked", "gzip"],
-  ["gzip,aws-chunked, br", "gzip, br"],
-  ["aws-chunked,", ""],
-  ["gzip", "gzip"],
-  ["aws-chunked-not", "aws-chunked-not"],
-  ["", ""],
-])("Content-Encoding: %j is %j without its framing", (value, rest) => {
-  expect(withoutChunkedCoding(value)).toBe(rest);
 });

@@ -222,3 +222,13 @@ describe("calls out of the mesh", () => {
     expect(ownRoles).toEqual([]);
   });
 });
+
+test("presigned URLs are for services that allow them, and bound to their signer unless they say otherwise", () => {
+  const presigned = (spec: string) => {
+    const [served] = snapshotFor(document("Service", "orders", spec), "orders").served;
+    return [served?.presignedMaxExpiresSeconds, served?.presignedAnyBearer];
+  };
+  expect(presigned("{}")).toEqual([0, false]);
+  expect(presigned("{ presigned: { maxExpiresSeconds: 900 } }")).toEqual([900, false]);
+  expect(presigned("{ presigned: { maxExpiresSeconds: 604800, bearer: any } }")).toEqual([604_800, true]);
+});
