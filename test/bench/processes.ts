@@ -16,10 +16,19 @@ export interface Running {
   readonly ended: AbortSignal;
   /** The first line of its standard output that `read` makes something of. Rejects when it ends before, or at the deadline. */
   line<T>(read: (line: string) => T | undefined): Promise<T>;
+  /** Resolves to its exit code, or to the name of the signal that ended it. */
+  stop(signal: "SIGTERM" | "SIGKILL"): Promise<number | string>;
 }
 
 export interface Processes extends AsyncDisposable {
-  start(name: string, command: string, args: readonly string[], env?: Readonly<Record<string, string>>): Running;
+  start(
+    name: string,
+    command: string,
+    args: readonly string[],
+    env?: Readonly<Record<string, string>>,
+    /** Is given every line of its standard output. */
+    onLine?: (line: string) => void,
+  ): Running;
   /** Something that the processes need, to be ended after them. */
   use(resource: AsyncDisposable): void;
 }
@@ -56,11 +65,12 @@ export function createProcesses(signal: AbortSignal): Processes {
   process.on("exit", killAll);
 
   return {
-    start(name, command, args, env = {}) {
+    start(name, command, args, env = {}, onLine) {
       signal.throwIfAborted();
       const ended = new AbortController();
       const tail: string[] = [];
-      const readers = new Set<(line: string) => void>();
+      const readers = new Set<(line: string) => void>(onLine === undefined ? [] : [onLine]);
+      const exited = Promise.withResolvers<number | string>();
       // A group of its own: Ctrl-C in a terminal must reach it through us, after the measuring has stopped.
       const child = spawn(command, args, { env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"], detached: true });
       const keep = (line: string) => {
@@ -81,6 +91,7 @@ export function createProcesses(signal: AbortSignal): Processes {
       child.on("close", (code, killedBy) => {
         if (pid !== undefined) living.delete(pid);
         fail(`ended with ${killedBy ?? `exit code ${code}`}`);
+        exited.resolve(killedBy ?? code ?? 0);
       });
       if (pid === undefined) throw new BenchError("process-failed", `${name}: ${command} could not be started`);
 
@@ -106,6 +117,10 @@ export function createProcesses(signal: AbortSignal): Processes {
             readers.delete(reader);
             scope.abort();
           }
+        },
+        stop(how) {
+          child.kill(how);
+          return exited.promise;
         },
       };
       living.set(pid, { running, stop: () => child.kill("SIGTERM") });
