@@ -56,6 +56,8 @@ const variables = {
   app: optional(address("COUNTERSIGN_APP")),
   /** Shows as the role session's name in every decision. */
   sessionName: optional(pattern("COUNTERSIGN_SESSION_NAME", "2 to 64 of A-Z a-z 0-9 _ + = , . @ -", /^[\w+=,.@-]{2,64}$/)),
+  /** Bytes that this process may use; 0 for what its cgroup allows. */
+  memoryLimit: withDefault(integer("COUNTERSIGN_MEMORY_LIMIT", { minimum: 0, maximum: Number.MAX_SAFE_INTEGER }), 0),
   logLevel: withDefault(oneOf("COUNTERSIGN_LOG_LEVEL", logLevels), "info"),
   drainSeconds: withDefault(integer("COUNTERSIGN_DRAIN_SECONDS", { minimum: 0, maximum: 3600 }), 20),
 };

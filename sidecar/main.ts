@@ -16,7 +16,9 @@ import { runTasks, untilAborted } from "../common/runtime/tasks.ts";
 import { createAdminServer, createHealthServer, createMetricsServer } from "./admin.ts";
 import { readSidecarConfig } from "./config.ts";
 import { createInbound } from "./inbound/inbound.ts";
+import { createMemoryReader } from "./memory.ts";
 import { createOutbound } from "./outbound/outbound.ts";
+import { createOverload } from "./overload.ts";
 import { connectControlPlane, type ControlPlane, type ControlPlaneTarget } from "./sync/control-plane.ts";
 import { createMeshState } from "./sync/mesh-state.ts";
 import { attest, authoritiesOf, renewForever } from "./sync/svid.ts";
@@ -85,13 +87,22 @@ export async function runSidecar(environment: Environment, signal: AbortSignal, 
     return verifyTlsPeer(socket, state?.bundles ?? new Map(), state?.revocations ?? { issuedBefore: new Map() }, clock.now());
   };
   const shared = { mesh, clock, random, registry, instance, verify, log, controlPlane: () => controlPlane };
+  const overload = createOverload({
+    memory: createMemoryReader(config.memoryLimit),
+    monotonic: () => performance.now(),
+    clock,
+    registry,
+    log,
+  });
   const outbound = createOutbound({
     ...shared,
+    overload,
+    intercept: config.intercept,
     sessionName: config.sessionName ?? instance.slice(0, 16),
     secureContext: () => secureContext,
     identityValid: () => identity.notAfter > clock.now(),
   });
-  const inbound = createInbound({ ...shared, identity, trustDomain: config.trustDomain });
+  const inbound = createInbound({ ...shared, intercept: config.intercept, identity, trustDomain: config.trustDomain });
 
   const inboundAddress = await listen(inbound.listener.server, config.inbound, "inbound");
   const advertised = config.advertise && { host: config.advertise.host, port: config.advertise.port || inboundAddress.port };
@@ -110,6 +121,7 @@ export async function runSidecar(environment: Environment, signal: AbortSignal, 
       ["/certs", () => ({ ...describe(), notBefore: new Date(identity.notBefore).toISOString(), chain: identity.certificateChain })],
       ["/clusters", () => outbound.describeDestinations()],
       ["/sessions", () => ({ assumed: outbound.describeSessions(), known: inbound.sessionCount() })],
+      ["/plaintext", () => inbound.plaintextCallers()],
       ["/calls", () => outbound.recentCalls()],
       ["/decisions", (query) => inbound.decisions(query.get("id"))],
     ]),
@@ -191,6 +203,7 @@ export async function runSidecar(environment: Environment, signal: AbortSignal, 
           stop,
         ),
     },
+    { name: "overload", run: (stop: AbortSignal) => overload.watchForever(stop) },
     { name: "sweep", run: (stop: AbortSignal) => inbound.sweepForever(stop) },
     { name: "drain", run: untilAborted },
   ];

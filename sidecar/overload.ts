@@ -12,9 +12,9 @@ import type { Logger } from "../common/runtime/logger.ts";
 
 export interface Overload {
   /** New requests are to be refused (503 `overloaded`, `retry-after`). */
-  shedding(): boolean;
+  readonly shedding: () => boolean;
   /** New connections are to be taken; false is worse than shedding. */
-  accepting(): boolean;
+  readonly accepting: () => boolean;
   /** Looks until the signal aborts, and then rejects with its reason. */
   watchForever(signal: AbortSignal): Promise<void>;
 }
@@ -45,9 +45,6 @@ const lateAtMs = 500;
 const lateUntilMs = 200;
 const lateTurns = 3;
 const intervalMs = 250;
-
-/** What a caller that was refused is told to wait, in seconds. */
-export const retryAfterSeconds = 1;
 
 export function createOverload(options: OverloadOptions): Overload {
   const { clock, monotonic, log, registry } = options;

@@ -32,6 +32,7 @@ export const reasonStatus = {
   "session-invalid": 403,
   "session-expired": 403,
   "session-revoked": 403,
+  "plaintext-refused": 403,
   "identity-mismatch": 403,
   "identity-revoked": 403,
   replayed: 403,

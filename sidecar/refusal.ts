@@ -16,6 +16,9 @@ export interface RefusalMessage {
 
 const jsonType = createField("content-type", "application/json");
 const grpcType = createField("content-type", "application/grpc");
+/** What passes by itself: the caller may come again a second later (RFC 9110 section 10.2.3). */
+const passing: ReadonlySet<Reason> = new Set(["overloaded", "circuit-open"]);
+const retryAfter = createField("retry-after", "1");
 
 /** As gRPC clients themselves read a status of HTTP ("HTTP to gRPC Status Code Mapping"). */
 const grpcStatusOf = new Map<number, number>([
@@ -40,13 +43,13 @@ export function refusalMessage(
   added: readonly Field[],
 ): RefusalMessage {
   const status = reasonStatus[reason];
-  const reasonField = createField("x-countersign-reason", reason);
+  const reasonFields = [createField("x-countersign-reason", reason), ...(passing.has(reason) ? [retryAfter] : [])];
   if (isGrpc(head)) {
     const code = createField("grpc-status", String(grpcStatusOf.get(status) ?? grpcUnavailable));
-    const fields = [reasonField, ...added, grpcType, code, createField("grpc-message", reason)];
+    const fields = [...reasonFields, ...added, grpcType, code, createField("grpc-message", reason)];
     return { status: 200, fields, body: noBody };
   }
   const body = Buffer.from(`${JSON.stringify({ reason, ...told })}\n`);
-  const fields = [reasonField, ...added, jsonType, createField("content-length", String(body.length))];
+  const fields = [...reasonFields, ...added, jsonType, createField("content-length", String(body.length))];
   return { status, fields, body: head.method === "HEAD" ? noBody : body };
 }

@@ -3,21 +3,24 @@
  * and an application protocol agreed on by ALPN; whatever lacks one of these is closed before a request can be made, and
  * counted with the reason.
  */
-import type { Server } from "node:net";
-import { createServer, type TLSSocket } from "node:tls";
-import { identityOf } from "../../common/spiffe/id.ts";
+import { createServer, type Server, type Socket } from "node:net";
+import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import { X509ProfileError } from "../../common/x509/error.ts";
 import type { LeafCertificate } from "../../common/x509/svid-profile.ts";
+import type { Address } from "../../common/runtime/environment.ts";
 import { untilClosed } from "../../common/runtime/listen.ts";
 import type { Logger } from "../../common/runtime/logger.ts";
 import { secureContextOptions, type Identity } from "../tls/profile.ts";
 import { isRevoked, type IdentityRevocations } from "../tls/peer.ts";
+import { createOriginalDestination, type InterceptMode } from "../intercept/original-destination.ts";
 import type { FrontConnection } from "../front/front.ts";
 import { serveHttp1 } from "../front/http1-front.ts";
 import { serveHttp2 } from "../front/http2-front.ts";
 import type { InboundCalls } from "./call.ts";
 import type { InboundMetrics } from "./metrics.ts";
-import type { Peer } from "./peer.ts";
+import { tlsPeer } from "./peer.ts";
+import { servePlaintext } from "./plaintext.ts";
+import type { Served } from "./served.ts";
 
 export interface InboundListener {
   readonly server: Server;
@@ -34,6 +37,9 @@ export interface InboundListener {
 
 export interface InboundListenerOptions {
   readonly calls: InboundCalls;
+  readonly served: () => Served | undefined;
+  /** How connections that were going to the application come here. */
+  readonly intercept: InterceptMode;
   readonly identity: Identity;
   /** Throws X509ProfileError. */
   readonly verify: (socket: TLSSocket) => LeafCertificate;
@@ -43,28 +49,86 @@ export interface InboundListenerOptions {
 }
 
 interface Open {
-  readonly socket: TLSSocket;
+  readonly socket: Socket;
   readonly front: FrontConnection;
-  readonly leaf: LeafCertificate;
+  /** Undefined for plaintext. */
+  readonly leaf: LeafCertificate | undefined;
 }
 
 const handshakeTimeoutMs = 10_000;
+/** First byte of a TLS connection (RFC 8446 5.1). */
+const handshakeRecord = 0x16;
 const maxTimerMs = 2 ** 31 - 1;
 
 export function createInboundListener(options: InboundListenerOptions): InboundListener {
   const { metrics, log } = options;
   const open = new Set<Open>();
 
-  const server = createServer({
+  const tls = createTlsServer({
     ...secureContextOptions(options.identity),
     requestCert: true,
     rejectUnauthorized: true,
     ALPNProtocols: ["h2", "http/1.1"],
     handshakeTimeout: handshakeTimeoutMs,
-    noDelay: true,
   });
 
-  server.on("tlsClientError", (error: Error & { code?: string }, socket) => {
+  const server = createServer({ noDelay: true, keepAlive: true, allowHalfOpen: true }, (socket) => {
+    const original = originalOf(socket);
+    // Other sidecars come to this port itself; who was redirected meant the application, and knows nothing of the mesh.
+    if (original) plain(socket, original);
+    else if (takesPlaintext(options.served())) sniff(socket);
+    else tls.emit("connection", socket);
+  });
+
+  const originalOf = createOriginalDestination(options.intercept, "inbound", server);
+
+  /** Mesh or plaintext, by the first byte. */
+  function sniff(socket: Socket): void {
+    const timer = setTimeout(() => socket.destroy(), handshakeTimeoutMs);
+    socket.once("close", () => clearTimeout(timer));
+    socket.on("error", () => undefined);
+    socket.once("readable", () => {
+      clearTimeout(timer);
+      const first = socket.read() as Buffer | null;
+      if (first === null) {
+        socket.destroy();
+        return;
+      }
+      socket.unshift(first);
+      if (first[0] === handshakeRecord) tls.emit("connection", socket);
+      else plain(socket, undefined);
+    });
+  }
+
+  function plain(socket: Socket, original: Address | undefined): void {
+    socket.on("error", () => undefined);
+    const front = servePlaintext(socket, original, {
+      calls: options.calls,
+      served: options.served,
+      refused(from, reason, detail) {
+        metrics.connectionRefused(reason);
+        log.info({ reason, from: from.remoteAddress, detail }, "connection refused");
+      },
+    });
+    if (front) attend(socket, front, undefined);
+  }
+
+  /** Tells the front what happens on its socket. */
+  function attend(socket: Socket, front: FrontConnection, leaf: LeafCertificate | undefined): void {
+    const entry: Open = { socket, front, leaf };
+    open.add(entry);
+    metrics.connections.set(open.size);
+    socket.on("data", (chunk: Buffer) => front.receive(chunk));
+    socket.on("drain", () => front.writable());
+    socket.on("end", () => front.finish());
+    socket.once("close", () => {
+      front.closed();
+      open.delete(entry);
+      metrics.connections.set(open.size);
+    });
+  }
+
+  tls.on("tlsClientError", (error: Error & { code?: string }, socket) => {
     // A chain that OpenSSL refuses ends the socket without a word of it in the error; the code is left on the socket.
     const refusal = socket.authorizationError as unknown;
     const code = typeof refusal === "string" ? refusal : (error.code ?? "");
@@ -73,7 +137,7 @@ export function createInboundListener(options: InboundListenerOptions): InboundL
     log.info({ reason, from: socket.remoteAddress, detail: typeof refusal === "string" ? refusal : error.message }, "connection refused");
   });
 
-  server.on("secureConnection", (socket: TLSSocket) => {
+  tls.on("secureConnection", (socket: TLSSocket) => {
     const refuse = (reason: string, detail: string) => {
       metrics.connectionRefused(reason);
       log.info({ reason, from: socket.remoteAddress, detail }, "connection refused");
@@ -93,33 +157,22 @@ export function createInboundListener(options: InboundListenerOptions): InboundL
       refuse(error instanceof X509ProfileError ? error.code : "unreadable", String(error));
       return;
     }
-    const calls = options.calls(peerOf(socket, leaf));
-    const front = protocol === "h2" ? serveHttp2(socket, calls) : serveHttp1(socket, calls);
-    socket.on("data", (chunk: Buffer) => front.receive(chunk));
-    socket.on("drain", () => front.writable());
-    socket.on("end", () => front.finish());
-    const entry: Open = { socket, front, leaf };
-    open.add(entry);
-    metrics.connections.set(open.size);
+    const calls = options.calls(tlsPeer(socket, leaf));
+    attend(socket, protocol === "h2" ? serveHttp2(socket, calls) : serveHttp1(socket, calls), leaf);
     // A connection proves its peer no longer than the certificate does.
     const expiry = setTimeout(() => socket.destroy(), Math.min(maxTimerMs, Math.max(0, leaf.notAfter * 1000 - options.now())));
     expiry.unref();
-    socket.once("close", () => {
-      clearTimeout(expiry);
-      front.closed();
-      open.delete(entry);
-      metrics.connections.set(open.size);
-    });
+    socket.once("close", () => clearTimeout(expiry));
   });
 
   return {
     server,
     useIdentity(identity) {
-      server.setSecureContext(secureContextOptions(identity));
+      tls.setSecureContext(secureContextOptions(identity));
     },
     enforce(revocations) {
       for (const { socket, leaf } of open) {
-        if (!isRevoked(revocations, leaf)) continue;
+        if (!leaf || !isRevoked(revocations, leaf)) continue;
         metrics.connectionRefused("revoked");
         log.warn({ peer: leaf.spiffeId, reason: "revoked" }, "connection closed");
         socket.destroy();
@@ -136,16 +189,9 @@ export function createInboundListener(options: InboundListenerOptions): InboundL
   };
 }
 
-function peerOf(socket: TLSSocket, leaf: LeafCertificate): Peer {
-  const identity = identityOf(leaf.spiffeId);
-  const serverName = socket.servername;
-  return {
-    spiffeId: leaf.spiffeId,
-    trustDomain: identity.trustDomain,
-    namespace: identity.kind === "workload" ? identity.namespace : "",
-    address: (socket.remoteAddress ?? "").replace(/^::ffff:/, ""),
-    serverName: typeof serverName === "string" ? serverName.toLowerCase() : "",
-  };
+function takesPlaintext(served: Served | undefined): boolean {
+  for (const { ports } of served?.byScope.values() ?? []) for (const { permissive } of ports.values()) if (permissive) return true;
+  return false;
 }
 
 /** OpenSSL's words for what clients do wrong, as a closed list of ours: what a peer sends must not become a label. */

@@ -101,7 +101,8 @@ const reasonOf: Readonly<Record<SigV4ErrorCode, Reason>> = {
 };
 
 const nothingSigned: ReadonlySet<string> = new Set();
-const unsignedCall: Authentication = {
+/** Nothing is known of the sender but what the connection says. */
+export const unsignedCall: Authentication = {
   session: undefined,
   payload: { mode: "unsigned", value: "UNSIGNED-PAYLOAD" },
   stream: undefined,

@@ -45,8 +45,14 @@ export function authorize(
   trustDomain: string,
 ): AuthorizationOutcome {
   const authorization = decide(exchange, service, caller, context, trustDomain);
-  if (authorization.denied !== undefined && service.enforce) return { permit: undefined, authorization };
+  if (authorization.denied !== undefined && isEnforced(authorization.denied, exchange, service))
+    return { permit: undefined, authorization };
   return { permit: { exchange, port: exchange.port, caller, authorization } as Permit };
+}
+
+/** Plaintext that a permissive port takes has no identity that a policy could allow; what denies everybody denies it too. */
+function isEnforced(denied: Reason, { peer }: Exchange, { enforce }: ServedService): boolean {
+  return enforce && (peer.spiffeId !== undefined || denied === "explicit-deny");
 }
 
 function decide(exchange: Exchange, service: ServedService, caller: Caller, context: RequestContext, trustDomain: string): Authorization {

@@ -11,13 +11,14 @@ import { SigV4Error } from "../../common/sigv4/error.ts";
 import { collectedBytes } from "../body.ts";
 import { destinationField } from "../destination-field.ts";
 import type { CallSink } from "../front/front.ts";
-import { bodyMatches, signatureRefusal, type Authenticator } from "./authenticate.ts";
+import { bodyMatches, signatureRefusal, unsignedCall, type Authenticator } from "./authenticate.ts";
 import { authorize } from "./authorize.ts";
 import { createCallers } from "./caller.ts";
 import { createExchange, type Exchange } from "./exchange.ts";
 import type { Forwarder } from "./forward.ts";
 import { finish, keep, keepUnknown, pass, startStreaming } from "./intake.ts";
 import type { Peer } from "./peer.ts";
+import type { PlaintextCallers } from "./plaintext-callers.ts";
 import type { Refusal } from "../reason.ts";
 import { bodyTaken } from "../upstream/upstream.ts";
 import type { Responder } from "./respond.ts";
@@ -32,6 +33,7 @@ export interface InboundCallOptions {
   readonly context: RequestContext & { bind(exchange: Exchange): void };
   readonly forwarder: Forwarder;
   readonly responder: Responder;
+  readonly plaintext: PlaintextCallers;
   /** Longest body that is kept whole to be hashed. */
   readonly maxHashedBytes: () => number;
 }
@@ -48,13 +50,11 @@ export function createInboundCalls(options: InboundCallOptions): InboundCalls {
     const { head, peer } = exchange;
     try {
       const { host, port: named } = normalizeAuthority(head.authority);
-      const meant = head.kinds & FieldKind.IDENTITY ? destinationField(head.fields) : undefined;
+      const meant = peer.target ?? (head.kinds & FieldKind.IDENTITY ? destinationField(head.fields) : undefined);
       const service = meant ? served.byScope.get(meant.scope) : served.byHost.get(host);
       if (!service) return { reason: "wrong-destination", detail: `no service here answers for ${meant?.scope ?? host}` };
       exchange.port = portOf(service, meant?.port ?? named);
-      if (!exchange.port) {
-        return { reason: "wrong-destination", detail: `${service.scope} has no port ${meant?.port ?? named}` };
-      }
+      if (!exchange.port) return { reason: "wrong-destination", detail: `${service.scope} has no port ${meant?.port ?? named}` };
       if (peer.serverName !== "" && peer.serverName !== host && served.byHost.get(peer.serverName) !== service) {
         return { reason: "wrong-destination", detail: `TLS asked for ${peer.serverName}, the request for ${host}` };
       }
@@ -84,7 +84,19 @@ export function createInboundCalls(options: InboundCallOptions): InboundCalls {
       responder.refuse(exchange, misaddressed);
       return;
     }
-    authenticate(exchange, served, undefined);
+    if (exchange.peer.spiffeId === undefined) acceptPlaintext(exchange);
+    else authenticate(exchange, served, undefined);
+  }
+
+  /** A client that the mesh knows nothing of, at a port that still takes those. */
+  function acceptPlaintext(exchange: Exchange): void {
+    const { peer, port, service } = exchange;
+    if (!service || !port?.permissive) {
+      responder.refuse(exchange, { reason: "plaintext-refused", detail: `port ${port?.port} takes no plaintext` });
+      return;
+    }
+    exchange.authentication = unsignedCall;
+    options.plaintext.seen(peer.address, service.scope, port.port);
   }
 
   function authenticate(exchange: Exchange, served: Served, resolved: SessionKey | undefined): void {

@@ -58,7 +58,7 @@ export function createSessionCaller(session: Session, peer: Peer, service: Serve
 export function createPeerCaller(peer: Peer, service: ServedService): Caller {
   return {
     sessionArn: "",
-    principal: { sessionArn: "", roleArn: "", spiffeId: peer.spiffeId, trustDomain: peer.trustDomain },
+    principal: { sessionArn: "", roleArn: "", spiffeId: peer.spiffeId ?? "", trustDomain: peer.trustDomain },
     policies: service.resourcePolicy ? { identity: noPolicies, resource: service.resourcePolicy } : { identity: noPolicies },
     roleTags: undefined,
     identityFields: peerFields(peer, service),
@@ -67,6 +67,7 @@ export function createPeerCaller(peer: Peer, service: ServedService): Caller {
 
 /** Ours, and Envoy's form of the same, which applications written for other meshes read. */
 function peerFields(peer: Peer, service: ServedService): readonly Field[] {
+  if (peer.spiffeId === undefined) return [];
   return [
     createField("x-countersign-peer", peer.spiffeId),
     createField("x-forwarded-client-cert", `By=${service.ownId};URI=${peer.spiffeId}`),

@@ -7,6 +7,7 @@ import type { LeafCertificate } from "../../common/x509/svid-profile.ts";
 import { SessionTokenError } from "../../common/session/claims.ts";
 import type { ControlPlane } from "../sync/control-plane.ts";
 import type { MeshStateHolder } from "../sync/mesh-state.ts";
+import type { InterceptMode } from "../intercept/original-destination.ts";
 import type { Identity } from "../tls/profile.ts";
 import { createInboundListener, type InboundListener } from "./accept.ts";
 import { createAuthenticator } from "./authenticate.ts";
@@ -14,6 +15,7 @@ import { createInboundCalls } from "./call.ts";
 import { createDecisions } from "./decisions.ts";
 import { createForwarder } from "./forward.ts";
 import { createInboundMetrics } from "./metrics.ts";
+import { createPlaintextCallers, type PlaintextCaller } from "./plaintext-callers.ts";
 import { createReplayGuard, createSignatureCache } from "./replay-window.ts";
 import { createRequestContext } from "./request-context.ts";
 import { createResponder } from "./respond.ts";
@@ -25,6 +27,7 @@ export interface InboundOptions {
   readonly instance: string;
   readonly trustDomain: string;
   readonly identity: Identity;
+  readonly intercept: InterceptMode;
   readonly verify: (socket: TLSSocket) => LeafCertificate;
   readonly registry: Registry;
   readonly clock: Clock;
@@ -39,6 +42,7 @@ export interface Inbound {
   idle(deadlineMs: number): Promise<void>;
   close(): void;
   sessionCount(): number;
+  plaintextCallers(): PlaintextCaller[];
   /** The decision with that id, or all that are remembered. */
   decisions(id: string | null): unknown;
 }
@@ -82,6 +86,7 @@ export function createInbound(options: InboundOptions): Inbound {
   });
   const skewSeconds = () => settings()?.maxClockSkewSeconds || defaultSkewSeconds;
   const forwarder = createForwarder(responder);
+  const plaintext = createPlaintextCallers(options.registry, clock.now);
   const calls = createInboundCalls({
     served: () => mesh.current()?.served,
     trustDomain,
@@ -98,10 +103,13 @@ export function createInbound(options: InboundOptions): Inbound {
     context: createRequestContext(clock.now),
     forwarder,
     responder,
+    plaintext,
     maxHashedBytes: () => settings()?.maxHashedBodyBytes || defaultMaxHashedBytes,
   });
   const listener = createInboundListener({
     calls,
+    served: () => mesh.current()?.served,
+    intercept: options.intercept,
     identity: options.identity,
     verify: options.verify,
     metrics,
@@ -123,6 +131,7 @@ export function createInbound(options: InboundOptions): Inbound {
       forwarder.close();
     },
     sessionCount: () => sessions.size(),
+    plaintextCallers: () => plaintext.list(),
     decisions: (id) => (id === null ? decisions.recent() : (decisions.find(id) ?? null)),
   };
 }

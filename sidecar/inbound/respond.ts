@@ -52,7 +52,7 @@ export function createResponder(options: ResponderOptions): Responder {
       action: authorization?.action ?? "",
       resource: authorization?.resource ?? "",
       principal: exchange.caller?.sessionArn ?? "",
-      peer: exchange.peer.spiffeId,
+      peer: exchange.peer.spiffeId ?? "",
       statement: authorization?.decision?.statement,
       evaluated: authorization?.decision?.evaluated ?? 0,
       policyRevision: options.revision(),
@@ -94,7 +94,7 @@ export function createResponder(options: ResponderOptions): Responder {
 
     malformed(peer, error) {
       metrics.connectionRefused("malformed");
-      options.log.info({ peer: peer.spiffeId, reason: "malformed", detail: error.message }, "malformed request");
+      options.log.info({ peer: peer.spiffeId ?? peer.address, reason: "malformed", detail: error.message }, "malformed request");
     },
 
     completed(exchange) {

@@ -1,16 +1,14 @@
 /**
- * Step one of an outbound call: the application's connections. What they speak shows in their first bytes; the rest is
- * for the front of that protocol.
+ * Step one of an outbound call: the application's connections. Those that were redirected say where they were going, others
+ * take this for a proxy. What a connection speaks is what its port declares, or shows in its first bytes; the rest is for the
+ * front of that protocol.
  */
 import { createServer, type Server, type Socket } from "node:net";
+import { Counter, type Registry } from "prom-client";
 import { untilClosed } from "../../common/runtime/listen.ts";
-import { collect, collectedBytes, nothingCollected } from "../body.ts";
-import { clientPreface as preface } from "../http2/frames.ts";
-import type { FrontConnection } from "../front/front.ts";
-import { serveHttp1 } from "../front/http1-front.ts";
-import { serveHttp2 } from "../front/http2-front.ts";
-import { readInto } from "./read-into.ts";
-import type { Transmitter } from "./transmit.ts";
+import { createOriginalDestination, type InterceptMode } from "../intercept/original-destination.ts";
+import { serveConnection, type ConnectionOptions, type ServedConnection } from "./connection.ts";
+import { explicitOrigin } from "./origin.ts";
 
 export interface OutboundListener {
   readonly server: Server;
@@ -21,25 +19,51 @@ export interface OutboundListener {
   idle(deadlineMs: number): Promise<void>;
 }
 
-export interface OutboundListenerOptions {
-  readonly transmitter: Transmitter;
-}
-
-/** A front has taken what it needs of a chunk when it returns, so that one buffer serves every connection. */
-const readBuffer = Buffer.allocUnsafeSlow(64 * 1024);
-
-interface Connection {
-  drain(deadlineMs: number): void;
-  destroy(): void;
+export interface OutboundListenerOptions extends Omit<ConnectionOptions, "detectionTimedOut"> {
+  readonly intercept: InterceptMode;
+  /** Whether this process has memory for another connection. */
+  readonly accepting: () => boolean;
+  readonly registry: Registry;
 }
 
 export function createOutboundListener(options: OutboundListenerOptions): OutboundListener {
-  const open = new Set<Connection>();
-  const server = createServer({ noDelay: true, keepAlive: true, allowHalfOpen: true }, (socket) => {
-    const connection = serve(socket, options);
+  const refused = new Counter({
+    name: "countersign_outbound_connections_refused_total",
+    help: "Connections of the application that were closed at once: not redirected while interception is on, or no memory left",
+    labelNames: ["reason"],
+    registers: [options.registry],
+  });
+  const timeouts = new Counter({
+    name: "countersign_outbound_detection_timeouts_total",
+    help: "Connections that were silent for so long that they were taken for a protocol whose server speaks first; declare the port's protocol",
+    registers: [options.registry],
+  });
+  const connectionOptions: ConnectionOptions = { ...options, detectionTimedOut: () => timeouts.inc() };
+  const open = new Set<ServedConnection>();
+  const server = createServer({ noDelay: true, keepAlive: true, allowHalfOpen: true }, accept);
+  const originalOf = createOriginalDestination(options.intercept, "outbound", server);
+
+  function accept(socket: Socket): void {
+    if (!options.accepting()) {
+      refuse(socket, "overloaded");
+      return;
+    }
+    const address = originalOf(socket);
+    if (!address && options.intercept !== "off") {
+      // Whoever comes here by himself wants this process to connect to itself, or hides where he goes.
+      refuse(socket, "not-redirected");
+      return;
+    }
+    const connection = serveConnection(socket, address ? { address, inside: "tcp" } : explicitOrigin, connectionOptions);
     open.add(connection);
     socket.once("close", () => open.delete(connection));
-  });
+  }
+
+  function refuse(socket: Socket, reason: string): void {
+    refused.labels(reason).inc();
+    socket.destroy();
+  }
+
   return {
     server,
     drain(deadlineMs) {
@@ -50,43 +74,5 @@ export function createOutboundListener(options: OutboundListenerOptions): Outbou
       for (const connection of open) connection.destroy();
     },
     idle: (deadlineMs) => untilClosed(server, deadlineMs),
-  };
-}
-
-function serve(socket: Socket, { transmitter }: OutboundListenerOptions): Connection {
-  let front: FrontConnection | undefined;
-  let first = nothingCollected;
-
-  /** What a proxy is told is HTTP: whatever is no HTTP/2 is HTTP/1.1, or a mistake that its parser answers. */
-  function detect(chunk: Buffer): void {
-    first = collect(first, chunk, -1, preface.length + readBuffer.length) ?? first;
-    const bytes = collectedBytes(first);
-    const shared = bytes.subarray(0, preface.length);
-    const maybeHttp2 = shared.equals(preface.subarray(0, shared.length));
-    if (maybeHttp2 && shared.length < preface.length) return;
-    front = maybeHttp2 ? serveHttp2(socket, transmitter) : serveHttp1(socket, transmitter);
-    first = nothingCollected;
-    front.receive(bytes);
-  }
-
-  readInto(socket, readBuffer, (chunk) => {
-    if (front) front.receive(chunk);
-    else detect(chunk);
-  });
-  socket.on("drain", () => front?.writable());
-  socket.on("end", () => {
-    if (front) front.finish();
-    else socket.end();
-  });
-  socket.on("error", () => {
-    // `close` follows, and says all that matters: the application has gone.
-  });
-  socket.on("close", () => front?.closed());
-  return {
-    drain(deadlineMs) {
-      if (front) front.drain(deadlineMs);
-      else socket.end();
-    },
-    destroy: () => socket.destroy(),
   };
 }

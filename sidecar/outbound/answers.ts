@@ -4,19 +4,26 @@
  * A request is over with its answer; a tunnel when both sides have ended it.
  */
 import { performance } from "node:perf_hooks";
+import { FieldKind, findField } from "../../common/http/field.ts";
+import type { ResponseHead } from "../../common/http/message.ts";
 import { endToEndFields } from "../http1/end-to-end.ts";
 import { Http2ErrorCode } from "../http2/error.ts";
 import type { Reason } from "../reason.ts";
-import { release, type OutboundCall } from "./call.ts";
-import type { ChannelAnswers } from "./channel.ts";
+import type { OutboundCall } from "./call.ts";
+import type { Channel, ChannelAnswers } from "./channel.ts";
+import type { Endpoint } from "./destinations.ts";
 import type { OutboundRecords } from "./records.ts";
+import type { TrafficManager } from "./traffic/manager.ts";
+import { failureOfRefusal } from "./traffic/peer-refusal.ts";
+import type { TryFailure } from "./traffic/retry.ts";
 import { credit, writable } from "./upload.ts";
 
 export interface AnswersOptions {
   readonly records: OutboundRecords;
+  readonly traffic: TrafficManager<Endpoint, OutboundCall>;
   readonly fail: (call: OutboundCall, reason: Reason, detail: string) => void;
-  /** The peer did nothing for the call (RFC 9113 8.7): signed anew it may go again. False when it may not. */
-  readonly again: (call: OutboundCall) => boolean;
+  /** Its try failed. False when it may not go again; otherwise it is on its way, and what comes on the old stream is not for it. */
+  readonly again: (call: OutboundCall, failure: TryFailure, event?: object) => boolean;
 }
 
 export interface Answers extends ChannelAnswers {
@@ -24,13 +31,31 @@ export interface Answers extends ChannelAnswers {
   bodySent(call: OutboundCall): void;
 }
 
-export function createAnswers({ records, fail, again }: AnswersOptions): Answers {
+/** What an answer says of the endpoint: undefined for one of the application's, or a decision about the caller. */
+function failureIn({ fields, kinds }: ResponseHead): TryFailure | undefined {
+  if ((kinds & FieldKind.IDENTITY) === 0) return undefined;
+  const reason = findField(fields, "x-countersign-reason");
+  return reason && failureOfRefusal(reason.value);
+}
+
+/** REFUSED_STREAM: the peer did nothing for the call (RFC 9113 8.7). */
+function failureOfReset(code: Http2ErrorCode): TryFailure {
+  return code === Http2ErrorCode.REFUSED_STREAM ? "refused" : "lost";
+}
+
+/** The connection, where it was lost as a whole. */
+function lostChannel({ channel }: OutboundCall): Channel | undefined {
+  return channel?.http2.isClosed() ? channel : undefined;
+}
+
+export function createAnswers({ records, traffic, fail, again }: AnswersOptions): Answers {
   function complete(call: OutboundCall): void {
     const { channel, stream } = call;
     call.done = true;
     // The application's connection goes on to its next call: what it has yet to take is credited now, or never.
     credit(call);
-    release(call);
+    traffic.over(call);
+    call.stream = undefined;
     // The rest of a request that has its whole answer is of no use to anybody.
     if (channel && stream && !call.bodySent) channel.http2.reset(stream, Http2ErrorCode.CANCEL);
     records.completed(call);
@@ -52,9 +77,16 @@ export function createAnswers({ records, fail, again }: AnswersOptions): Answers
     onResponse(stream, response, endStream) {
       const call = stream.data as OutboundCall;
       if (call.done) return;
+      const failure = failureIn(response);
+      const { channel } = call;
+      if (failure !== undefined && again(call, failure)) {
+        channel?.http2.reset(stream, Http2ErrorCode.CANCEL);
+        return;
+      }
       call.respondedAt = performance.now();
       call.status = response.status;
       call.answered = true;
+      traffic.answered(call, failure === undefined, call.respondedAt);
       const fields = endToEndFields(response.fields, response.kinds, 0);
       call.front.sendHead(call, response.status, fields, response.contentLength, endStream);
       if (endStream) ended(call);
@@ -62,6 +94,7 @@ export function createAnswers({ records, fail, again }: AnswersOptions): Answers
     onData(stream, chunk, endStream) {
       const call = stream.data as OutboundCall;
       if (call.done) return;
+      traffic.progressed(call);
       if (chunk.length > 0 || endStream) {
         if (call.front.sendData(call, chunk, endStream)) call.channel?.http2.consumed(stream, chunk.length);
         else call.unacknowledged += chunk.length;
@@ -77,7 +110,8 @@ export function createAnswers({ records, fail, again }: AnswersOptions): Answers
     onReset(stream, code) {
       const call = stream.data as OutboundCall;
       if (call.done || call.stream !== stream) return;
-      if (code === Http2ErrorCode.REFUSED_STREAM && !call.answered && again(call)) return;
+      // How a tunnel ends is its users' affair.
+      if (!(call.tunnel && call.answered) && again(call, failureOfReset(code), lostChannel(call))) return;
       fail(call, "peer-failed", `the stream ended with HTTP/2 error ${code}`);
     },
     onWritable(stream) {

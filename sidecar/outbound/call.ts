@@ -7,46 +7,48 @@ import { performance } from "node:perf_hooks";
 import type { Field } from "../../common/http/field.ts";
 import type { RequestHead } from "../../common/http/message.ts";
 import type { ChunkSigner } from "../../common/sigv4/chunk-signer.ts";
-import { nothingCollected, type Collected } from "../body.ts";
-import type { Front, FrontCall, Spoken } from "../front/front.ts";
+import { nothingCollected } from "../body.ts";
+import type { Front, Spoken } from "../front/front.ts";
+import type { UpstreamCall } from "../upstream/upstream.ts";
 import type { Http2Stream } from "../http2/stream.ts";
 import type { Channel } from "./channel.ts";
 import type { Destination, Endpoint } from "./destinations.ts";
+import { explicitOrigin, type Origin } from "./origin.ts";
+import type { ManagedCall } from "./traffic/manager.ts";
+import { noneTried } from "./traffic/pick.ts";
 
-export interface OutboundCall extends FrontCall {
-  /** The application's side. */
-  readonly front: Front<OutboundCall>;
+export interface OutboundCall extends UpstreamCall<OutboundCall>, ManagedCall<Endpoint> {
+  /** How the application's connection came here. */
+  origin: Origin;
   readonly spoken: Spoken;
   readonly startedAt: number;
-  /** What has come of the body and has not been sent; all of it when `bodyEnded` and nothing has been sent. */
-  body: Collected;
-  /** Behind a body that is sent as it comes; known once it has ended. */
-  trailers: readonly Field[];
+  /** Some of it has left as it came, and is not here any more. */
+  bodyLeft: boolean;
   /** Our END_STREAM has been handed over. */
   bodySent: boolean;
   /** The transmitter has it. */
   transmitted: boolean;
-  done: boolean;
-  answered: boolean;
-  /** The peer has ended its side: of a tunnel, the application's may go on. */
-  answerEnded: boolean;
   /** Normalised. */
   path: string;
   query: string;
   destination: Destination | undefined;
+  /** The one instance that the application means. */
+  pinned: Endpoint | undefined;
+  /** Tells the receiver which port of which service is meant, where the authority does not. */
+  destinationField: Field | undefined;
+  /** Of a call that leaves the mesh: how its host is counted. Otherwise empty. */
+  external: string;
+  /** Where it is, or was last. */
   endpoint: Endpoint | undefined;
   channel: Channel | undefined;
   stream: Http2Stream | undefined;
   /** Signs the parts of a body that is sent as it comes. */
   chunks: ChunkSigner | undefined;
-  /** Endpoints tried. */
-  attempts: number;
   /** Role session in whose name it was signed, and its sequence. */
   sessionArn: string;
   sequence: string;
   /** `performance.now()` when the head of the answer came. */
   respondedAt: number;
-  status: number;
   /** Bytes of the answer that the application has not taken yet: their credit is returned when it has. */
   unacknowledged: number;
 }
@@ -71,6 +73,7 @@ export function createOutboundCall(
     body: nothingCollected,
     bodyEnded: false,
     trailers: noTrailers,
+    bodyLeft: false,
     bodySent: false,
     transmitted: false,
     done: false,
@@ -78,24 +81,33 @@ export function createOutboundCall(
     answerEnded: false,
     path: "",
     query: "",
+    origin: explicitOrigin,
     destination: undefined,
+    pinned: undefined,
+    destinationField: undefined,
+    external: "",
+    upstream: undefined,
+    upstreamSlot: undefined,
     endpoint: undefined,
     channel: undefined,
     stream: undefined,
     chunks: undefined,
     waiting: false,
     touched: false,
-    attempts: 0,
     sessionArn: "",
     sequence: "",
     respondedAt: 0,
     status: 0,
     unacknowledged: 0,
+    admitted: false,
+    held: false,
+    candidate: undefined,
+    tried: noneTried,
+    retries: 0,
+    refusals: 0,
+    activeAt: 0,
+    timedBefore: undefined,
+    timedAfter: undefined,
+    deadline: 0,
   };
-}
-
-/** Takes the call off its endpoint. */
-export function release(call: OutboundCall): void {
-  if (call.endpoint && call.stream) call.endpoint.inFlight--;
-  call.stream = undefined;
 }

@@ -51,8 +51,6 @@ export interface ChannelOptions {
 /** What comes back on a channel, each for the call whose stream it came on. */
 export type ChannelAnswers = Pick<Http2Handler, "onInformational" | "onResponse" | "onData" | "onTrailers" | "onReset" | "onWritable">;
 
-const connectTimeoutMs = 5000;
-
 /**
  * Reads are handed on before the next one starts, so that one buffer serves every channel. Left to itself, Node takes
  * 64 KiB anew for each read of a TLS socket, and a quiet connection spends its time collecting them.
@@ -60,8 +58,13 @@ const connectTimeoutMs = 5000;
 const readBuffer = Buffer.allocUnsafe(64 * 1024);
 const alpn = ["h2"];
 
-/** Rejects with ChannelError. `onClosed` follows once for a channel that was given out. */
-export function openChannel(endpoint: Endpoint, options: ChannelOptions, onClosed: (channel: Channel) => void): Promise<Channel> {
+/** Rejects with ChannelError. `connectTimeoutMs` is for TCP and TLS together. `onClosed` follows once for a channel that was given out. */
+export function openChannel(
+  endpoint: Endpoint,
+  options: ChannelOptions,
+  connectTimeoutMs: number,
+  onClosed: (channel: Channel) => void,
+): Promise<Channel> {
   return new Promise((resolve, reject) => {
     const { host, port } = endpoint.address;
     let transport: Http2Transport | undefined;

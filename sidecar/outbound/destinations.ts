@@ -1,11 +1,13 @@
 /**
  * Where this workload may be sent, from a snapshot: destinations by host name, each with its endpoints. Endpoints (and the
- * connections to them) outlive snapshots; one that a snapshot no longer names is drained.
+ * connections to them) outlive snapshots, and so does what is known of the traffic to them; an endpoint that a snapshot no
+ * longer names is drained.
  */
 import type { Destination as DestinationMessage, ServicePort, Snapshot, Traffic } from "../../common/gen/mesh/v1/mesh.ts";
 import { canonicalIp } from "../../common/net/ip.ts";
 import { addressFromString, type Address } from "../../common/runtime/environment.ts";
 import { serviceProtocolFromString, type ServiceProtocol } from "../service-protocol.ts";
+import { createDestinationTraffic, type DestinationTraffic } from "./traffic/destination-traffic.ts";
 import { defaultTraffic, type TrafficSettings } from "./traffic/settings.ts";
 
 export interface EndpointDescriptor {
@@ -15,16 +17,19 @@ export interface EndpointDescriptor {
   readonly spiffeId: string;
 }
 
-/** A receiving sidecar and the calls on their way to it. */
+/** A receiving sidecar. */
 export interface Endpoint extends EndpointDescriptor {
+  /** Calls on their way to it, and those that wait for a connection to it. */
   inFlight: number;
-  /** Epoch milliseconds until which others are preferred, after a failure to connect. */
+  /** Until when others are preferred, after a failure to connect; monotonic ms. */
   failingUntil: number;
 }
 
 /** What a service speaks on a port, as it declares it. */
 export interface DestinationPort {
   readonly port: number;
+  /** Where the application behind each endpoint listens. */
+  readonly targetPort: number;
   readonly protocol: ServiceProtocol;
 }
 
@@ -42,33 +47,36 @@ export interface Destination {
   readonly ports: ReadonlyMap<number, DestinationPort>;
   /** Virtual addresses, in the form of `formatIp`. */
   readonly addresses: readonly string[];
-  readonly traffic: TrafficSettings;
+  readonly traffic: DestinationTraffic<Endpoint>;
 }
 
 export interface Destinations {
   readonly byHost: ReadonlyMap<string, Destination>;
+  readonly byScope: ReadonlyMap<string, Destination>;
   /** By virtual address, in the form of `formatIp`: where a connection was going that was redirected here. */
   readonly byAddress: ReadonlyMap<string, Destination>;
   /** All endpoints by instance. */
   readonly endpoints: ReadonlyMap<string, Endpoint>;
 }
 
-export const noDestinations: Destinations = { byHost: new Map(), byAddress: new Map(), endpoints: new Map() };
+export const noDestinations: Destinations = { byHost: new Map(), byScope: new Map(), byAddress: new Map(), endpoints: new Map() };
 
 /** A session for a critical service must be young (signing.md, Tiers). */
 const criticalSessionSeconds = 900;
 
-/** Takes over the endpoints of `previous` that are still there. Throws TypeError for an address that is not one. */
+/** Takes over the endpoints of `previous` that are still there, and what is known of the traffic to them. Throws TypeError for an address that is not one. */
 export function destinationsFromSnapshot(snapshot: Snapshot, previous: Destinations): Destinations {
   const byHost = new Map<string, Destination>();
+  const byScope = new Map<string, Destination>();
   const byAddress = new Map<string, Destination>();
   const endpoints = new Map<string, Endpoint>();
   for (const message of snapshot.destinations) {
     const destination = destinationFromMessage(message, previous, endpoints);
+    byScope.set(destination.scope, destination);
     for (const hostname of message.hostnames) byHost.set(hostname, destination);
     for (const address of destination.addresses) byAddress.set(address, destination);
   }
-  return { byHost, byAddress, endpoints };
+  return { byHost, byScope, byAddress, endpoints };
 }
 
 function destinationFromMessage(message: DestinationMessage, previous: Destinations, endpoints: Map<string, Endpoint>): Destination {
@@ -81,8 +89,9 @@ function destinationFromMessage(message: DestinationMessage, previous: Destinati
     endpoints.set(each.instance, endpoint);
     return endpoint;
   });
+  const scope = `${message.name}.${message.namespace}`;
   return {
-    scope: `${message.name}.${message.namespace}`,
+    scope,
     namespace: message.namespace,
     name: message.name,
     roleArn: message.roleArn,
@@ -92,12 +101,12 @@ function destinationFromMessage(message: DestinationMessage, previous: Destinati
     maxSessionSeconds: message.tier === "critical" ? criticalSessionSeconds : 0,
     ports: new Map(message.ports.map((port) => [port.port, portFromMessage(port)])),
     addresses: message.addresses.map(addressFromMessage),
-    traffic: trafficFromMessage(message.traffic),
+    traffic: createDestinationTraffic(trafficFromMessage(message.traffic), own, previous.byScope.get(scope)?.traffic),
   };
 }
 
-function portFromMessage({ port, protocol }: ServicePort): DestinationPort {
-  return { port, protocol: serviceProtocolFromString(protocol) };
+function portFromMessage({ port, targetPort, protocol }: ServicePort): DestinationPort {
+  return { port, targetPort: targetPort || port, protocol: serviceProtocolFromString(protocol) };
 }
 
 function addressFromMessage(text: string): string {
@@ -114,23 +123,4 @@ function trafficFromMessage(message: Traffic | undefined): TrafficSettings {
     retries: { attempts: retryAttempts, budgetPercent: retryBudgetPercent },
     outlierDetection: { consecutiveFailures, baseEjectionSeconds, maxEjectionPercent },
   };
-}
-
-/**
- * Power of two choices on the calls in flight: of two endpoints drawn at random the less busy one, which keeps load even
- * without anybody's global view. One that failed to connect a moment ago is left out while there is another.
- */
-export function pickEndpoint(
-  endpoints: readonly Endpoint[],
-  now: number,
-  random: () => number,
-  except: Endpoint | undefined,
-): Endpoint | undefined {
-  if (endpoints.length === 1 && except === undefined) return endpoints[0];
-  const healthy = endpoints.filter((endpoint) => endpoint !== except && endpoint.failingUntil <= now);
-  const candidates = healthy.length > 0 ? healthy : endpoints.filter((endpoint) => endpoint !== except);
-  const first = candidates[Math.floor(random() * candidates.length)];
-  const second = candidates[Math.floor(random() * candidates.length)];
-  if (!first || !second) return first;
-  return second.inFlight < first.inFlight ? second : first;
 }

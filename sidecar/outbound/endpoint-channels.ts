@@ -9,8 +9,8 @@ import type { Endpoint } from "./destinations.ts";
 export interface EndpointChannels {
   /** A channel with room for a stream; undefined when one has to be waited for with `open`. Hot path. */
   current(endpoint: Endpoint): Channel | undefined;
-  /** Rejects with ChannelError. Single flight an endpoint. */
-  open(endpoint: Endpoint): Promise<Channel>;
+  /** Rejects with ChannelError, the same one for all that wait. Single flight an endpoint; the time-out is that of whoever came first. */
+  open(endpoint: Endpoint, connectTimeoutMs: number): Promise<Channel>;
   /** The own certificate has been replaced: channels are made anew, the old ones drained. */
   renewAll(): void;
   /** Drains and forgets the channels to endpoints that are not in `alive`, or whose peer `refused` says must go at once. */
@@ -27,30 +27,33 @@ interface Entry {
   readonly endpoint: Endpoint;
   channels: Channel[];
   opening: Promise<Channel> | undefined;
+  connectTimeoutMs: number;
 }
 
-export function createEndpointChannels(options: ChannelOptions, clock: Clock): EndpointChannels {
+/** `monotonic`: ms of a clock that never goes back, the one that endpoints are chosen by. */
+export function createEndpointChannels(options: ChannelOptions, clock: Clock, monotonic: () => number): EndpointChannels {
   const entries = new Map<Endpoint, Entry>();
 
-  function entryOf(endpoint: Endpoint): Entry {
+  function entryOf(endpoint: Endpoint, connectTimeoutMs: number): Entry {
     let entry = entries.get(endpoint);
     if (!entry) {
-      entry = { endpoint, channels: [], opening: undefined };
+      entry = { endpoint, channels: [], opening: undefined, connectTimeoutMs };
       entries.set(endpoint, entry);
     }
+    entry.connectTimeoutMs = connectTimeoutMs;
     return entry;
   }
 
   async function openFor(entry: Entry): Promise<Channel> {
     try {
-      const channel = await openChannel(entry.endpoint, options, (closed) => {
+      const channel = await openChannel(entry.endpoint, options, entry.connectTimeoutMs, (closed) => {
         entry.channels = entry.channels.filter((each) => each !== closed);
       });
       entry.channels = [...entry.channels, channel];
       entry.endpoint.failingUntil = 0;
       return channel;
     } catch (error) {
-      entry.endpoint.failingUntil = clock.now() + failingForMs;
+      entry.endpoint.failingUntil = monotonic() + failingForMs;
       throw error instanceof ChannelError ? error : new ChannelError("peer-unreachable", String(error), { cause: error });
     } finally {
       entry.opening = undefined;
@@ -80,8 +83,8 @@ export function createEndpointChannels(options: ChannelOptions, clock: Clock): E
       }
       return undefined;
     },
-    open(endpoint) {
-      const entry = entryOf(endpoint);
+    open(endpoint, connectTimeoutMs) {
+      const entry = entryOf(endpoint, connectTimeoutMs);
       if (entry.opening) return entry.opening;
       const usable = entry.channels.filter((channel) => channel.peerExpiresAt > clock.now() && !channel.http2.isDraining());
       if (usable.length >= maxChannels) {

@@ -1,4 +1,5 @@
 /** The outbound side put together: from the application's listener to the channels of other sidecars. */
+import { performance } from "node:perf_hooks";
 import type { SecureContext, TLSSocket } from "node:tls";
 import type { Registry } from "prom-client";
 import type { Clock } from "../../common/runtime/clock.ts";
@@ -9,10 +10,20 @@ import type { MeshState, MeshStateHolder } from "../sync/mesh-state.ts";
 import { createRoleSessions } from "../sync/role-sessions.ts";
 import { isRevoked } from "../tls/peer.ts";
 import { createOutboundListener, type OutboundListener } from "./accept.ts";
-import { noDestinations } from "./destinations.ts";
+import type { Overload } from "../overload.ts";
+import type { InterceptMode } from "../intercept/original-destination.ts";
+import type { OutboundCall } from "./call.ts";
+import { noDestinations, type Destination, type Endpoint } from "./destinations.ts";
+import { createEgressDecider } from "./egress/decide.ts";
+import { createEgressMetrics } from "./egress/metrics.ts";
+import { noEgress } from "./egress/egress-state.ts";
+import { createResolver, systemLookup } from "./egress/resolver.ts";
+import { createExternalCalls } from "./external.ts";
 import { createEndpointChannels, type EndpointChannels } from "./endpoint-channels.ts";
 import { createOutboundRecords, type CallRecord } from "./records.ts";
 import { createCallSigner } from "./sign.ts";
+import { createTrafficManager } from "./traffic/manager.ts";
+import { createTrafficMetrics } from "./traffic/metrics.ts";
 import { createTransmitter } from "./transmit.ts";
 
 export interface OutboundOptions {
@@ -26,6 +37,9 @@ export interface OutboundOptions {
   readonly registry: Registry;
   readonly clock: Clock;
   readonly random: () => number;
+  readonly overload: Overload;
+  /** How the application's connections come here. */
+  readonly intercept: InterceptMode;
   readonly log: Logger;
 }
 
@@ -48,6 +62,8 @@ export function createOutbound(options: OutboundOptions): Outbound {
   const { mesh, clock, random, instance } = options;
   const log = options.log.child({ part: "outbound" });
   const settings = () => mesh.current()?.settings;
+  const destinations = () => mesh.current()?.destinations ?? noDestinations;
+  const monotonic = () => performance.now();
   const records = createOutboundRecords({
     registry: options.registry,
     capacity: recordCapacity,
@@ -83,26 +99,66 @@ export function createOutbound(options: OutboundOptions): Outbound {
       now: clock.now,
     },
     clock,
+    monotonic,
   );
+  const traffic = createTrafficManager<Endpoint, OutboundCall>({
+    metrics: createTrafficMetrics({ registry: options.registry, destinations: () => destinations().byScope.values() }),
+    random,
+    monotonic,
+    schedule: clock.schedule,
+    onTimeout: (call) => transmitter.timedOut(call),
+    onIdle: (call) => transmitter.fail(call, "upstream-timeout", "nothing has passed for too long"),
+  });
+  const egressMetrics = createEgressMetrics(options.registry);
+  const external = createExternalCalls({
+    decider: createEgressDecider({
+      state: () => mesh.current()?.egress ?? noEgress,
+      resolver: createResolver({ lookup: systemLookup, clock, onLookup: egressMetrics.lookedUp }),
+      now: clock.now,
+    }),
+    metrics: egressMetrics,
+    records,
+    fail: (call, reason, detail) => transmitter.fail(call, reason, detail),
+  });
   const transmitter = createTransmitter({
-    destinations: () => mesh.current()?.destinations ?? noDestinations,
+    destinations,
     sessions,
     channels,
     sign: createCallSigner({ instance, region: () => settings()?.region ?? "", now: clock.now }),
     records,
+    external,
     maxHashedBytes: () => settings()?.maxHashedBodyBytes || defaultMaxBodyBytes,
     identityValid: options.identityValid,
-    now: clock.now,
-    random,
+    shedding: options.overload.shedding,
+    traffic,
   });
   const listener = createOutboundListener({
     transmitter,
+    destinations,
+    passesThrough: () => mesh.current()?.egress.mode === "allow",
+    intercept: options.intercept,
+    accepting: options.overload.accepting,
+    registry: options.registry,
   });
+
+  function describeEndpoints({ traffic: { candidates } }: Destination): unknown {
+    return candidates.map(({ endpoint, state, failures }) => ({
+      instance: endpoint.instance,
+      address: endpoint.address,
+      spiffeId: endpoint.spiffeId,
+      inFlight: endpoint.inFlight,
+      connected: channels.current(endpoint) !== undefined,
+      // `in`, or how far it has come back from being ejected.
+      state,
+      failures,
+    }));
+  }
 
   return {
     listener,
     channels,
     applied({ destinations, revocations, served }) {
+      external.recheck();
       sessions.revoke(served.revokedRoles);
       // A peer's certificate is as good as it was when its channel was made, unless it has been revoked since.
       channels.retain(destinations.endpoints, (channel) =>
@@ -112,19 +168,18 @@ export function createOutbound(options: OutboundOptions): Outbound {
     idle: (deadlineMs) => listener.idle(deadlineMs),
     close() {
       listener.destroy();
+      external.close();
       channels.destroyAll();
     },
-    describeDestinations() {
-      const state = mesh.current();
-      const byScope = new Map([...(state?.destinations.byHost.values() ?? [])].map((destination) => [destination.scope, destination]));
-      return [...byScope.values()].map((destination) => ({
+    describeDestinations: () =>
+      [...destinations().byScope.values()].map((destination) => ({
         destination: destination.scope,
-        hostnames: [...(state?.destinations.byHost ?? [])].filter(([, each]) => each === destination).map(([host]) => host),
+        hostnames: [...destinations().byHost].filter(([, each]) => each === destination).map(([host]) => host),
         role: destination.roleArn,
         identities: [...destination.spiffeIds],
-        endpoints: destination.endpoints.map((endpoint) => ({ ...endpoint, connected: channels.current(endpoint) !== undefined })),
-      }));
-    },
+        calls: destination.traffic.breaker,
+        endpoints: describeEndpoints(destination),
+      })),
     describeSessions: () =>
       sessions.list().map(({ roleArn, sessionArn, accessKeyId, issuedAt, expiresAt }) => ({
         roleArn,

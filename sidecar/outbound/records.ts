@@ -108,7 +108,9 @@ export function createOutboundRecords(options: OutboundRecordsOptions): Outbound
       failures.labels(call.destination?.scope ?? "", reason).inc();
       remember(call, reason);
       const destination = call.destination?.scope ?? call.head.authority;
-      options.log.info({ destination, method: call.head.method, reason, detail }, "call not carried out");
+      // There are many of the former when there is no time for lines.
+      const level = reason === "overloaded" || reason === "circuit-open" ? "debug" : "info";
+      options.log[level]({ destination, method: call.head.method, reason, detail }, "call not carried out");
     },
     malformed(error) {
       failures.labels("", "malformed").inc();

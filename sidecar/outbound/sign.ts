@@ -5,6 +5,7 @@
 import { hash, type KeyObject } from "node:crypto";
 import { createField, createPlainField, FieldKind, type Field } from "../../common/http/field.ts";
 import { formatAmzDate } from "../../common/sigv4/amz-date.ts";
+import { hasQueryAuthentication } from "../../common/sigv4/canonical-query.ts";
 import { createChunkSigner } from "../../common/sigv4/chunk-signer.ts";
 import { emptyPayloadHash, streamingPayload, streamingPayloadTrailer } from "../../common/sigv4/payload-hash.ts";
 import { formatScope } from "../../common/sigv4/scope.ts";
@@ -63,6 +64,11 @@ function prepare(fields: readonly Field[], kinds: number): Prepared {
     // The signature needs this name; the receiver gives the application's own back to it (inbound/forward.ts).
     .map((field) => (field.kinds & FieldKind.AUTHORIZATION ? createField("x-countersign-authorization", field.value) : field));
   return { signedByApplication: false, fields: kept };
+}
+
+/** A URL that somebody signed says so itself: a second signature would only make it two. */
+function isPresigned(query: string): boolean {
+  return query.includes("X-Amz-Signature=") && hasQueryAuthentication(query);
 }
 
 interface DaySigner {
@@ -124,7 +130,7 @@ export function createCallSigner(options: CallSignerOptions): CallSigner {
       own = prepare(head.fields, head.kinds);
       prepared.set(head.fields, own);
     }
-    if (own.signedByApplication) return own.fields.slice();
+    if (own.signedByApplication || isPresigned(call.query)) return own.fields.slice();
 
     const amzDate = formatAmzDate(Math.floor(options.now() / 1000));
     if (dateField.value !== amzDate) dateField = createField("x-amz-date", amzDate);
@@ -135,6 +141,7 @@ export function createCallSigner(options: CallSignerOptions): CallSigner {
 
     const fields = own.fields.slice();
     if (call.spoken === "h2") fields.push(spokeHttp2);
+    if (call.destinationField) fields.push(call.destinationField);
     const payload = payloadOf(call, body, fields);
     fields.push(credentials.tokenField, signer.audience, payload, dateField, createPlainField("x-countersign-sequence", call.sequence));
     const method = call.tunnel ? "CONNECT" : head.method;

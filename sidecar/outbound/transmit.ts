@@ -3,10 +3,12 @@
  * `fail` is the only place that turns one into a status. The answer comes back through answers.ts.
  *
  * Hot path: synchronous from the application's bytes to the frames, unless a session or a connection has to be waited for.
- * A call is given to another endpoint only when no byte of it had left.
+ * Whether there is room for a call, where it goes, how long it may take and whether it goes again is for traffic/ to say.
  */
-import { normalizeAuthority, normalizeTarget, RequestTargetError } from "../../common/http/request-target.ts";
+import { performance } from "node:perf_hooks";
+import { normalizeTarget, RequestTargetError } from "../../common/http/request-target.ts";
 import { collectedBytes, noBody } from "../body.ts";
+import { createDestinationField } from "../destination-field.ts";
 import type { CallSink } from "../front/front.ts";
 import { Http2ErrorCode } from "../http2/error.ts";
 import type { Http2RequestHead } from "../http2/send-head.ts";
@@ -14,12 +16,17 @@ import type { Reason } from "../reason.ts";
 import { refusalMessage } from "../refusal.ts";
 import type { RoleSessions } from "../sync/role-sessions.ts";
 import { createAnswers } from "./answers.ts";
-import { createOutboundCall, release, type OutboundCall } from "./call.ts";
+import { createOutboundCall, type OutboundCall } from "./call.ts";
 import { ChannelError, type Channel, type ChannelAnswers } from "./channel.ts";
-import { pickEndpoint, type Destination, type Destinations, type Endpoint } from "./destinations.ts";
+import type { Destination, Destinations, Endpoint } from "./destinations.ts";
 import type { EndpointChannels } from "./endpoint-channels.ts";
+import type { ExternalCalls } from "./external.ts";
+import type { Origin } from "./origin.ts";
 import type { OutboundRecords } from "./records.ts";
 import type { CallSigner } from "./sign.ts";
+import type { TrafficManager } from "./traffic/manager.ts";
+import type { TryFailure } from "./traffic/retry.ts";
+import { resolveTarget } from "./resolve.ts";
 import { announcedTrailers } from "./trailers.ts";
 import { addToBody, begin, credit, flush } from "./upload.ts";
 
@@ -29,22 +36,27 @@ export interface TransmitterOptions {
   readonly channels: EndpointChannels;
   readonly sign: CallSigner;
   readonly records: OutboundRecords;
+  /** What is for no service of the mesh. */
+  readonly external: Pick<ExternalCalls, "carry">;
   /** Longest body that is hashed whole. */
   readonly maxHashedBytes: () => number;
   /** Whether this workload's own certificate is good. */
   readonly identityValid: () => boolean;
-  readonly now: () => number;
-  readonly random: () => number;
+  /** Whether this process can take no more. */
+  readonly shedding: () => boolean;
+  readonly traffic: TrafficManager<Endpoint, OutboundCall>;
 }
 
 /** Takes the application's calls. */
-export interface Transmitter extends CallSink<OutboundCall> {
+export interface Transmitter {
+  /** Takes the calls of one connection. */
+  accept(origin: Origin): CallSink<OutboundCall>;
   fail(call: OutboundCall, reason: Reason, detail: string): void;
+  /** No head of an answer came in time. */
+  timedOut(call: OutboundCall): void;
   /** What channels hand the frames of answers to. */
   readonly answers: ChannelAnswers;
 }
-
-const maxAttempts = 3;
 
 /** A CONNECT for TCP names no path, an extended one does (RFC 9113 8.5, RFC 8441 4). */
 function tunnelHead({ head, protocol }: OutboundCall, path: string): Http2RequestHead {
@@ -53,7 +65,7 @@ function tunnelHead({ head, protocol }: OutboundCall, path: string): Http2Reques
 }
 
 export function createTransmitter(options: TransmitterOptions): Transmitter {
-  const { sessions, channels, records } = options;
+  const { sessions, channels, records, traffic } = options;
 
   function fail(call: OutboundCall, reason: Reason, detail: string): void {
     if (call.done) return;
@@ -72,12 +84,13 @@ export function createTransmitter(options: TransmitterOptions): Transmitter {
     if (body.length > 0) call.front.sendData(call, body, true);
   }
 
-  /** Takes the call off its endpoint and, where that is not over, ends its stream. */
+  /** Ends what is under way for the call. */
   function abandon(call: OutboundCall): void {
     const { channel, stream } = call;
-    if (!channel || !stream) return;
-    release(call);
-    channel.http2.reset(stream, Http2ErrorCode.CANCEL);
+    call.upstream?.cancel(call);
+    traffic.over(call);
+    call.stream = undefined;
+    if (channel && stream) channel.http2.reset(stream, Http2ErrorCode.CANCEL);
   }
 
   function transmit(call: OutboundCall): void {
@@ -86,29 +99,46 @@ export function createTransmitter(options: TransmitterOptions): Transmitter {
       fail(call, "identity-expired", "this workload's certificate has expired and could not be renewed");
       return;
     }
+    if (options.shedding()) {
+      fail(call, "overloaded", "this sidecar runs out of memory, or of time");
+      return;
+    }
     const destination = resolve(call);
     if (!destination) return;
     call.destination = destination;
-    route(call, destination, undefined);
+    const now = performance.now();
+    if (!traffic.admit(call, destination, now)) {
+      fail(call, "circuit-open", `${destination.traffic.breaker.active} calls to ${destination.scope} are under way already`);
+      return;
+    }
+    // An upload takes as long as it takes; a tunnel is answered before it is used.
+    if (call.bodyEnded || call.tunnel) traffic.expectAnswer(call, destination, now);
+    route(call, destination, now);
   }
 
-  /** Where the call goes, and its path as every later step sees it. Undefined when it failed. */
+  /** Where the call goes, and its path as every later step sees it. Undefined when it failed, or leaves the mesh. */
   function resolve(call: OutboundCall): Destination | undefined {
-    const { head } = call;
+    const { head, origin } = call;
     try {
-      const { host } = normalizeAuthority(head.authority);
-      const destination = options.destinations().byHost.get(host);
-      if (!destination) {
-        fail(call, "unknown-destination", `${host} is no service of the mesh`);
+      const target = resolveTarget(options.destinations(), head.authority, head.scheme, origin);
+      if (target.kind === "refused") {
+        fail(call, "unknown-destination", target.detail);
         return undefined;
       }
+      if (target.kind === "external") {
+        options.external.carry(call, target.host, target.port);
+        return undefined;
+      }
+      const { destination, port } = target;
+      if (target.unnamed && port) call.destinationField = createDestinationField({ scope: destination.scope, port: port.port });
+      call.pinned = target.endpoint;
       if (head.method === "CONNECT" && call.protocol === "") {
         call.path = "/";
         return destination;
       }
-      const target = normalizeTarget(head.target, destination);
-      call.path = target.path;
-      call.query = target.query;
+      const normalized = normalizeTarget(head.target, destination);
+      call.path = normalized.path;
+      call.query = normalized.query;
       return destination;
     } catch (error) {
       if (!(error instanceof RequestTargetError)) throw error;
@@ -117,48 +147,78 @@ export function createTransmitter(options: TransmitterOptions): Transmitter {
     }
   }
 
-  function route(call: OutboundCall, destination: Destination, except: Endpoint | undefined): void {
-    const endpoint = pickEndpoint(destination.endpoints, options.now(), options.random, except);
-    if (!endpoint) {
-      fail(call, "no-endpoint", `no instance of ${destination.scope} is known`);
+  function route(call: OutboundCall, destination: Destination, now: number): void {
+    const candidate = traffic.route(call, destination, now);
+    if (!candidate) {
+      fail(call, "no-endpoint", `no instance of ${destination.scope} is known that it has not failed at`);
       return;
     }
+    const { endpoint } = candidate;
+    call.endpoint = endpoint;
     const channel = channels.current(endpoint);
-    if (channel && (call.protocol === "" || channel.http2.peerAllowsExtendedConnect())) {
-      send(call, destination, endpoint, channel);
-      return;
-    }
-    call.attempts++;
-    // Whether the peer takes upgrades is in its first frame.
-    const opening = channel ? channel.settled : channels.open(endpoint).then((opened) => (call.protocol === "" ? opened : opened.settled));
+    if (channel && (call.protocol === "" || channel.http2.peerAllowsExtendedConnect())) send(call, destination, endpoint, channel);
+    else connect(call, destination, endpoint, channel);
+  }
+
+  /** Waits for a connection, or for one to say whether the peer takes upgrades: that is in its first frame. */
+  function connect(call: OutboundCall, destination: Destination, endpoint: Endpoint, channel: Channel | undefined): void {
+    if (!hold(call, destination)) return;
+    const { connectTimeoutMs } = destination.traffic.settings;
+    const opening = channel
+      ? channel.settled
+      : channels.open(endpoint, connectTimeoutMs).then((opened) => (call.protocol === "" ? opened : opened.settled));
     opening.then(
       (opened) => {
-        if (!call.done) send(call, destination, endpoint, opened);
+        if (call.done) return;
+        traffic.unhold(call);
+        send(call, destination, endpoint, opened);
       },
       (error: unknown) => {
         if (call.done) return;
-        // Nothing has left: another endpoint may do it, whatever the method.
-        if (call.attempts < maxAttempts && destination.endpoints.length > 1) route(call, destination, endpoint);
-        else fail(call, error instanceof ChannelError ? error.reason : "peer-unreachable", String(error));
+        traffic.unhold(call);
+        const reason = error instanceof ChannelError ? error.reason : "peer-unreachable";
+        // That its connections are full is no failure of the endpoint.
+        if (reason === "overloaded" ? again(call, "refused") : again(call, "connect", Object(error))) return;
+        fail(call, reason, String(error));
       },
     );
+  }
+
+  /** Whether the call may wait. It has failed where too many do. */
+  function hold(call: OutboundCall, destination: Destination): boolean {
+    if (traffic.hold(call, destination)) return true;
+    fail(call, "circuit-open", `${destination.traffic.breaker.pending} calls to ${destination.scope} wait already`);
+    return false;
+  }
+
+  /** After a failure: sends the call on to another endpoint, if it may go again. */
+  function again(call: OutboundCall, failure: TryFailure, event?: object): boolean {
+    const { destination } = call;
+    const now = performance.now();
+    if (!destination || !traffic.failed(call, failure, now, event)) return false;
+    call.stream = undefined;
+    call.chunks = undefined;
+    call.bodySent = false;
+    route(call, destination, now);
+    return true;
   }
 
   function send(call: OutboundCall, destination: Destination, endpoint: Endpoint, channel: Channel): void {
     const credentials = sessions.current(destination.roleArn, destination.maxSessionSeconds);
     if (!credentials) {
+      if (!hold(call, destination)) return;
       sessions.ready(destination.roleArn, destination.maxSessionSeconds).then(
         () => {
-          if (!call.done) route(call, destination, undefined);
+          if (call.done) return;
+          traffic.unhold(call);
+          route(call, destination, performance.now());
         },
         (error: unknown) => fail(call, "session-unresolved", `no session of ${destination.roleArn}: ${String(error)}`),
       );
       return;
     }
     if (!channel.http2.canRequest()) {
-      call.attempts++;
-      if (call.attempts < maxAttempts) route(call, destination, undefined);
-      else fail(call, "overloaded", "no room for another stream");
+      if (!again(call, "refused")) fail(call, "overloaded", "no room for another stream");
       return;
     }
     const { head, tunnel } = call;
@@ -176,10 +236,8 @@ export function createTransmitter(options: TransmitterOptions): Transmitter {
       return;
     }
     stream.data = call;
-    call.endpoint = endpoint;
     call.channel = channel;
     call.stream = stream;
-    endpoint.inFlight++;
     if (!hashed) begin(call);
     else {
       call.bodySent = true;
@@ -192,27 +250,23 @@ export function createTransmitter(options: TransmitterOptions): Transmitter {
     return tunnel || head.contentLength === -1 || head.contentLength > options.maxHashedBytes();
   }
 
-  const answers = createAnswers({
-    records,
-    fail,
-    again(call) {
-      // A body that was sent as it came is not there any more.
-      if (!call.destination || call.chunks || call.tunnel || ++call.attempts >= maxAttempts) return false;
-      release(call);
-      route(call, call.destination, undefined);
-      return true;
-    },
-  });
+  const answers = createAnswers({ records, traffic, fail, again });
 
-  return {
-    begin: createOutboundCall,
+  const sink: Omit<CallSink<OutboundCall>, "begin"> = {
     head() {
       // Nothing leaves before it is known whether the body is whole: at the end of the read.
     },
-    body: addToBody,
+    body(call, chunk) {
+      traffic.progressed(call);
+      addToBody(call, chunk);
+    },
     bodyEnd(call, trailers) {
       call.bodyEnded = true;
+      const { destination } = call;
+      const expected = call.transmitted && !call.tunnel && !call.answered && !call.done;
+      if (expected && destination) traffic.expectAnswer(call, destination, performance.now());
       call.trailers = call.tunnel ? trailers : announcedTrailers(call.head, trailers);
+      call.upstream?.end(call, call.trailers);
     },
     readEnd(call) {
       if (call.done) return false;
@@ -224,15 +278,35 @@ export function createTransmitter(options: TransmitterOptions): Transmitter {
       }
       return call.waiting;
     },
-    fail,
     cancel(call) {
       const running = !call.done;
       call.done = true;
       if (running) abandon(call);
     },
-    drained: credit,
+    drained(call) {
+      if (call.upstream) call.upstream.resume(call);
+      else credit(call);
+    },
     malformed(error) {
       records.malformed(error);
+    },
+  };
+
+  return {
+    accept: (origin) => ({
+      ...sink,
+      begin(front, slot, head, spoken, protocol) {
+        const call = createOutboundCall(front, slot, head, spoken, protocol);
+        call.origin = origin;
+        return call;
+      },
+    }),
+    fail,
+    timedOut(call) {
+      const within = `${call.destination?.traffic.settings.requestTimeoutMs} ms`;
+      // Where it still waits for a connection or a session, its endpoint is not to blame.
+      if (call.stream) again(call, "timeout");
+      fail(call, "upstream-timeout", `no answer within ${within}`);
     },
     answers,
   };

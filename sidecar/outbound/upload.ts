@@ -21,6 +21,10 @@ const crlf = Buffer.from("\r\n");
 /** Adds a part of the body. Afterwards, at the end of the read: `flush`. */
 export function addToBody(call: OutboundCall, chunk: Buffer): void {
   if (call.done) return;
+  if (call.upstream) {
+    if (!call.upstream.send(call, chunk)) call.waiting = true;
+    return;
+  }
   if (call.stream && call.body.length === 0 && chunk.length >= directBytes) {
     write(call, chunk, false);
     return;
@@ -59,6 +63,7 @@ export function writable(call: OutboundCall): void {
 function write(call: OutboundCall, chunk: Buffer, end: boolean): void {
   const { channel, stream } = call;
   if (!channel || !stream) return;
+  call.bodyLeft = true;
   if (end) call.bodySent = true;
   if (!call.chunks) {
     if (!channel.http2.sendData(stream, chunk, end)) call.waiting = true;

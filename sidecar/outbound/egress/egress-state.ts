@@ -11,6 +11,13 @@ export interface EgressState {
   readonly permissions: EgressPermissions;
 }
 
+/** Before the first snapshot nothing leaves. */
+export const noEgress: EgressState = {
+  mode: "declared",
+  services: compileExternalServices([]),
+  permissions: compileEgressPermissions([], { spiffeId: "", trustDomain: "", namespace: "" }),
+};
+
 /**
  * `ownId`: SPIFFE id of this sidecar. The compiler throws TypeError or PolicyError for a snapshot that cannot be understood;
  * a policy that cannot be read denies instead.

@@ -19,7 +19,7 @@ export interface Target extends Reachable {
   inFlight: number;
 }
 
-/** What a call carries for traffic management; it begins as `unmanaged` has it. */
+/** What a call carries for traffic management; it begins with nothing: false, undefined, 0, and `noneTried`. */
 export interface ManagedCall<E extends Target = Target> extends Timed {
   /** Counted as one of its destination's calls. */
   admitted: boolean;
@@ -27,6 +27,8 @@ export interface ManagedCall<E extends Target = Target> extends Timed {
   held: boolean;
   /** Where it is, or where it waits to go. */
   candidate: Candidate<E> | undefined;
+  /** The one endpoint that it may go to, if there is only one. */
+  pinned: E | undefined;
   /** Where it failed. */
   tried: readonly Candidate<E>[];
   retries: number;
@@ -35,19 +37,6 @@ export interface ManagedCall<E extends Target = Target> extends Timed {
   /** When a byte last passed, while there is an idle time-out. Monotonic ms. */
   activeAt: number;
 }
-
-export const unmanaged = {
-  admitted: false,
-  held: false,
-  candidate: undefined,
-  tried: noneTried,
-  retries: 0,
-  refusals: 0,
-  activeAt: 0,
-  timedBefore: undefined,
-  timedAfter: undefined,
-  deadline: 0,
-} as const satisfies ManagedCall;
 
 /** What of a call says whether it may be made again. */
 export interface CallFacts {
@@ -88,8 +77,6 @@ export interface TrafficManager<E extends Target, C extends ManagedCall<E> & Cal
    * calls with it, if something did; for the endpoint that is one failure.
    */
   failed(call: C, failure: TryFailure, now: number, event?: object): boolean;
-  /** Takes it off its endpoint. */
-  release(call: C): void;
   /** It has come to its end, in whatever way. Nothing happens at the second time. */
   over(call: C): void;
 }
@@ -174,7 +161,11 @@ export function createTrafficManager<E extends Target, C extends ManagedCall<E> 
       return true;
     },
     route(call, { traffic }, now) {
-      let candidate = pickCandidate(traffic.candidates, now, random, call.tried);
+      const { pinned } = call;
+      let candidate = pinned
+        ? traffic.candidates.find(({ endpoint }) => endpoint === pinned)
+        : pickCandidate(traffic.candidates, now, random, call.tried);
+      if (pinned && candidate && call.tried.includes(candidate)) candidate = undefined;
       // One that gave it back, and no other, may have another connection by now.
       if (!candidate && call.refusals > 0 && call.retries === 0) candidate = pickCandidate(traffic.candidates, now, random, noneTried);
       if (!candidate) return undefined;
@@ -221,7 +212,6 @@ export function createTrafficManager<E extends Target, C extends ManagedCall<E> 
       release(call);
       return true;
     },
-    release,
     over(call) {
       deadlines.stop(call);
       release(call);

@@ -1,16 +1,32 @@
 /** What becomes of an answer's bytes, seen from the connection that they came on. */
+import { Registry } from "prom-client";
 import { describe, expect, test } from "vitest";
+import { systemClock } from "../../../common/runtime/clock.ts";
 import type { Front } from "../../../sidecar/front/front.ts";
 import type { Http2Stream } from "../../../sidecar/http2/stream.ts";
 import { createAnswers, type Answers } from "../../../sidecar/outbound/answers.ts";
 import { createOutboundCall, type OutboundCall } from "../../../sidecar/outbound/call.ts";
 import type { Channel } from "../../../sidecar/outbound/channel.ts";
+import type { Endpoint } from "../../../sidecar/outbound/destinations.ts";
+import { createTrafficManager } from "../../../sidecar/outbound/traffic/manager.ts";
+import { createTrafficMetrics } from "../../../sidecar/outbound/traffic/metrics.ts";
 import { credit } from "../../../sidecar/outbound/upload.ts";
 
 const head = { method: "GET", target: "/", authority: "target", scheme: "", fields: [], kinds: 0, contentLength: 0 };
 
 function answersTo(): Answers {
+  const unexpected = () => {
+    throw new Error("not part of this test");
+  };
   return createAnswers({
+    traffic: createTrafficManager<Endpoint, OutboundCall>({
+      metrics: createTrafficMetrics({ registry: new Registry(), destinations: () => [] }),
+      random: Math.random,
+      monotonic: () => performance.now(),
+      schedule: systemClock.schedule,
+      onTimeout: unexpected,
+      onIdle: unexpected,
+    }),
     records: { completed: () => undefined, failed: () => undefined, malformed: () => undefined, recent: () => [] },
     fail(_call, reason) {
       throw new Error(reason);

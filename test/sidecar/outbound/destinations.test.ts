@@ -1,8 +1,7 @@
-/** Where calls go: endpoints out of snapshots, and the choice among them. */
-import { assert, constantFrom, double, integer, array, property, record } from "fast-check";
+/** Where calls go: destinations and their endpoints out of snapshots. */
 import { describe, expect, test } from "vitest";
 import type { Destination as DestinationMessage, Snapshot } from "../../../common/gen/mesh/v1/mesh.ts";
-import { destinationsFromSnapshot, noDestinations, pickEndpoint, type Endpoint } from "../../../sidecar/outbound/destinations.ts";
+import { destinationsFromSnapshot, noDestinations } from "../../../sidecar/outbound/destinations.ts";
 import { defaultTraffic } from "../../../sidecar/outbound/traffic/settings.ts";
 
 function message(change: Partial<DestinationMessage> = {}): DestinationMessage {
@@ -68,8 +67,8 @@ describe("destinations of a snapshot", () => {
       snapshot(message({ ports: [port], traffic }), message({ name: "vault", hostnames: ["vault"] })),
       noDestinations,
     );
-    expect(byHost.get("target")?.ports).toEqual(new Map([[80, { port: 80, protocol: "grpc" }]]));
-    expect(byHost.get("target")?.traffic).toEqual({
+    expect(byHost.get("target")?.ports).toEqual(new Map([[80, { port: 80, targetPort: 8080, protocol: "grpc" }]]));
+    expect(byHost.get("target")?.traffic.settings).toEqual({
       connectTimeoutMs: 1,
       requestTimeoutMs: 2,
       idleTimeoutMs: 3,
@@ -78,7 +77,7 @@ describe("destinations of a snapshot", () => {
       retries: { attempts: 6, budgetPercent: 7 },
       outlierDetection: { consecutiveFailures: 8, baseEjectionSeconds: 9, maxEjectionPercent: 10 },
     });
-    expect(byHost.get("vault")?.traffic).toBe(defaultTraffic);
+    expect(byHost.get("vault")?.traffic.settings).toBe(defaultTraffic);
     expect(() => destinationsFromSnapshot(snapshot(message({ ports: [{ ...port, protocol: "quic" }] })), noDestinations)).toThrow(
       TypeError,
     );
@@ -88,9 +87,12 @@ describe("destinations of a snapshot", () => {
     const before = destinationsFromSnapshot(snapshot(message()), noDestinations);
     const [endpoint] = before.byHost.get("target")?.endpoints ?? [];
     endpoint!.inFlight = 3;
+    before.byScope.get("target.shop")!.traffic.candidates[0]!.failures = 2;
     const after = destinationsFromSnapshot(snapshot(message({ tier: "critical" })), before);
     expect(after.byHost.get("target")?.endpoints[0]).toBe(endpoint);
     expect(after.endpoints.get("instance1")).toBe(endpoint);
+    expect(after.byHost.get("target")?.traffic.candidates).toMatchObject([{ endpoint, failures: 2 }]);
+    expect(after.byHost.get("target")?.traffic.breaker).toBe(before.byHost.get("target")?.traffic.breaker);
   });
 
   test.each([
@@ -117,51 +119,5 @@ describe("destinations of a snapshot", () => {
     expect(() => destinationsFromSnapshot(snapshot(message({ endpoints: [{ ...given!, address: "nowhere" }] })), noDestinations)).toThrow(
       TypeError,
     );
-  });
-});
-
-const now = 1_000_000;
-function endpoint(inFlight: number, failing: boolean, index: number): Endpoint {
-  return {
-    instance: `instance${index}`,
-    address: { host: "127.0.0.1", port: 1000 + index },
-    spiffeId: "spiffe://test.example/ns/shop/sa/target",
-    inFlight,
-    failingUntil: failing ? now + 1 : now,
-  };
-}
-const someEndpoints = array(record({ inFlight: integer({ min: 0, max: 9 }), failing: constantFrom(true, false) }), {
-  minLength: 1,
-  maxLength: 8,
-}).map((shapes) => shapes.map(({ inFlight, failing }, index) => endpoint(inFlight, failing, index)));
-const randomly = array(double({ min: 0, max: 1, maxExcluded: true, noNaN: true }), { minLength: 2, maxLength: 2 });
-const from = (numbers: readonly number[]) => {
-  let index = 0;
-  return () => numbers[index++ % numbers.length] ?? 0;
-};
-
-describe("the choice among endpoints", () => {
-  test("is never the one that was just tried, and one that fails only where all do", () => {
-    const choice = property(someEndpoints, randomly, integer({ min: -1, max: 7 }), (endpoints, numbers, tried) => {
-      const except = endpoints[tried];
-      const others = endpoints.filter((each) => each !== except);
-      const picked = pickEndpoint(endpoints, now, from(numbers), except);
-      const healthy = others.filter(({ failingUntil }) => failingUntil <= now);
-      // A lone endpoint is taken as it is.
-      const eligible = healthy.length > 0 && endpoints.length > 1 ? healthy : others;
-      return eligible.length === 0 ? picked === undefined : picked !== undefined && eligible.includes(picked);
-    });
-    expect(() => assert(choice)).not.toThrow();
-  });
-
-  test("of two drawn is the less busy one", () => {
-    const [busy, idle] = [endpoint(5, false, 0), endpoint(1, false, 1)];
-    expect(pickEndpoint([busy, idle], now, from([0, 0.9]), undefined)).toBe(idle);
-    expect(pickEndpoint([busy, idle], now, from([0.9, 0]), undefined)).toBe(idle);
-    expect(pickEndpoint([busy, idle], now, from([0, 0]), undefined)).toBe(busy);
-  });
-
-  test("of none is none", () => {
-    expect(pickEndpoint([], now, Math.random, undefined)).toBeUndefined();
   });
 });

@@ -21,6 +21,7 @@ const peer = {
   namespace: "shop",
   address: "127.0.0.1",
   serverName: "",
+  target: undefined,
 };
 const head = { method: "GET", target: "/", authority: "target", scheme: "", fields: [], kinds: 0, contentLength: 0 };
 const forwarded = { method: "GET", target: "/", authority: "target", fields: [], added: [], framing: -2 };

@@ -4,13 +4,13 @@ import { beforeEach, describe, expect, test } from "vitest";
 import { createDestinationTraffic } from "../../../../sidecar/outbound/traffic/destination-traffic.ts";
 import {
   createTrafficManager,
-  unmanaged,
   type CallFacts,
   type ManagedCall,
   type ManagedDestination,
   type TrafficManager,
 } from "../../../../sidecar/outbound/traffic/manager.ts";
 import { createTrafficMetrics } from "../../../../sidecar/outbound/traffic/metrics.ts";
+import { noneTried } from "../../../../sidecar/outbound/traffic/pick.ts";
 import { defaultTraffic, type TrafficSettings } from "../../../../sidecar/outbound/traffic/settings.ts";
 import { createFakeClock, type FakeClock } from "../../../fakes/clock.ts";
 import type { TestEndpoint } from "./candidates.ts";
@@ -45,6 +45,20 @@ function destination(count: number, change: Partial<TrafficSettings> = {}): Mana
   const endpoints = Array.from({ length: count }, (_, index) => ({ name: `endpoint${index}`, inFlight: 0, failingUntil: 0 }));
   return { scope: "target.shop", traffic: createDestinationTraffic({ ...defaultTraffic, ...change }, endpoints, undefined) };
 }
+
+const unmanaged: ManagedCall<TestEndpoint> = {
+  admitted: false,
+  held: false,
+  pinned: undefined,
+  candidate: undefined,
+  tried: noneTried,
+  retries: 0,
+  refusals: 0,
+  activeAt: 0,
+  timedBefore: undefined,
+  timedAfter: undefined,
+  deadline: 0,
+};
 
 function callTo(to: ManagedDestination<TestEndpoint>, change: Partial<TestCall & { method: string }> = {}): TestCall {
   const { method = "GET", ...rest } = change;

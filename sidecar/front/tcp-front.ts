@@ -5,7 +5,7 @@
 import type { Socket } from "node:net";
 import type { Field } from "../../common/http/field.ts";
 import type { RequestHead } from "../../common/http/message.ts";
-import type { CallSink, Front, FrontCall, FrontConnection } from "../front/front.ts";
+import type { CallSink, Front, FrontCall, FrontConnection } from "./front.ts";
 
 const noFields: readonly Field[] = [];
 

@@ -1,0 +1,176 @@
+/**
+ * One connection of the application, from its first bytes to the front that serves it.
+ *
+ * To a proxy everything is HTTP. Of a redirected connection the port that it was going to may declare what it speaks; where
+ * nothing is declared the first bytes tell, and one that stays silent is taken for a protocol whose server speaks first.
+ */
+import type { Socket } from "node:net";
+import { createRequestParser } from "../http1/request-parser.ts";
+import { clientPreface } from "../http2/frames.ts";
+import { collect, collectedBytes, nothingCollected } from "../body.ts";
+import { parseClientHello } from "../detect/client-hello.ts";
+import { detectProtocol, longestDetection, type Protocol } from "../detect/protocol.ts";
+import type { CallSink, FrontConnection } from "../front/front.ts";
+import { serveHttp1 } from "../front/http1-front.ts";
+import { serveHttp2 } from "../front/http2-front.ts";
+import { serveTcp } from "../front/tcp-front.ts";
+import { isHttp, type ServiceProtocol } from "../service-protocol.ts";
+import type { OutboundCall } from "./call.ts";
+import type { Destinations } from "./destinations.ts";
+import type { Origin } from "./origin.ts";
+import { readInto } from "./read-into.ts";
+import { resolveTarget, serviceAt } from "./resolve.ts";
+import type { Transmitter } from "./transmit.ts";
+
+export interface ConnectionOptions {
+  readonly transmitter: Pick<Transmitter, "accept">;
+  readonly destinations: () => Destinations;
+  /** Whether what leaves the mesh is passed on as it is. */
+  readonly passesThrough: () => boolean;
+  readonly detectionTimedOut: () => void;
+}
+
+export interface ServedConnection {
+  drain(deadlineMs: number): void;
+  destroy(): void;
+}
+
+/** A front has taken what it needs of a chunk when it returns, so that one buffer serves every connection. */
+const readBuffer = Buffer.allocUnsafeSlow(64 * 1024);
+/** How long what declares nothing may be silent. */
+const detectionMs = 200;
+
+export function serveConnection(socket: Socket, origin: Origin, options: ConnectionOptions): ServedConnection {
+  const { address } = origin;
+  const target = address && serviceAt(options.destinations(), address);
+  const declared: ServiceProtocol = address ? (target?.port?.protocol ?? "auto") : "http";
+  let front: FrontConnection | undefined;
+  let first = nothingCollected;
+
+  /** As a tunnel to `host`, or to where the connection was going. */
+  function asTcp(host: string, inside: Origin["inside"]): FrontConnection {
+    const { host: ip = "", port = 0 } = address ?? {};
+    const name = host === "" ? (ip.includes(":") ? `[${ip}]` : ip) : host;
+    return serveTcp(socket, `${name}:${port}`, options.transmitter.accept({ ...origin, inside }));
+  }
+
+  function begin(chosen: FrontConnection): void {
+    clearTimeout(silence);
+    front = chosen;
+    const bytes = collectedBytes(first);
+    first = nothingCollected;
+    if (bytes.length > 0) front.receive(bytes);
+  }
+
+  function detect(chunk: Buffer): void {
+    first = collect(first, chunk, -1, Number.MAX_SAFE_INTEGER) ?? first;
+    const bytes = collectedBytes(first);
+    const chosen = isHttp(declared) ? chooseHttp(bytes) : choose(bytes);
+    if (chosen) begin(chosen);
+  }
+
+  /** What is declared as HTTP is held to it: whatever is no HTTP/2 is HTTP/1.1, or a mistake that its parser answers. */
+  function chooseHttp(bytes: Buffer): FrontConnection | undefined {
+    const shared = bytes.subarray(0, clientPreface.length);
+    const maybeHttp2 = shared.equals(clientPreface.subarray(0, shared.length));
+    if (maybeHttp2 && shared.length < clientPreface.length) return undefined;
+    const sink = options.transmitter.accept(origin);
+    return maybeHttp2 ? serveHttp2(socket, sink) : serveHttp1(socket, sink);
+  }
+
+  function choose(bytes: Buffer): FrontConnection | undefined {
+    const protocol: Protocol | "need-more" = detectProtocol(bytes);
+    switch (protocol) {
+      case "need-more":
+        return bytes.length > longestDetection ? asTcp("", "tcp") : undefined;
+      case "tcp":
+        return asTcp("", "tcp");
+      case "tls": {
+        const hello = parseClientHello(bytes);
+        if (hello.kind === "need-more") return undefined;
+        return asTcp(hello.kind === "client-hello" ? hello.serverName : "", "tls");
+      }
+      case "http1":
+        return chooseHttp1(bytes);
+      case "h2":
+        return serveHttp2(socket, options.transmitter.accept(origin));
+      default:
+        return protocol satisfies never;
+    }
+  }
+
+  /** What leaves the mesh by HTTP/1.1 is passed on untouched where anything may leave; its first request says where to. */
+  function chooseHttp1(bytes: Buffer): FrontConnection | undefined {
+    const sink: CallSink<OutboundCall> = options.transmitter.accept(origin);
+    if (target || !options.passesThrough()) return serveHttp1(socket, sink);
+    const host = externalHost(bytes);
+    if (host === undefined) return undefined;
+    return host === "" ? serveHttp1(socket, sink) : asTcp(host, "http1");
+  }
+
+  /** Of the first request: empty where it is for the mesh or is no request; undefined while its head is not whole. */
+  function externalHost(bytes: Buffer): string | undefined {
+    let host: string | undefined;
+    const parser = createRequestParser({
+      onRequest({ authority, scheme }) {
+        host = outside(authority, scheme);
+      },
+      onBody: ignore,
+      onEnd: ignore,
+      onError() {
+        host ??= "";
+      },
+    });
+    parser.push(bytes);
+    parser.close();
+    return host;
+  }
+
+  function outside(authority: string, scheme: string): string {
+    try {
+      const found = resolveTarget(options.destinations(), authority, scheme, origin);
+      return found.kind === "external" ? found.host : "";
+    } catch {
+      // An authority that is none is for the front to answer.
+      return "";
+    }
+  }
+
+  const silence =
+    declared === "auto"
+      ? setTimeout(() => {
+          options.detectionTimedOut();
+          begin(asTcp("", "tcp"));
+        }, detectionMs)
+      : undefined;
+  silence?.unref();
+  if (declared === "tcp") front = asTcp("", "tcp");
+
+  readInto(socket, readBuffer, (chunk) => {
+    if (front) front.receive(chunk);
+    else detect(chunk);
+  });
+  socket.on("drain", () => front?.writable());
+  socket.on("end", () => {
+    if (front) front.finish();
+    else socket.end();
+  });
+  socket.on("error", () => {
+    // `close` follows, and says all that matters: the application has gone.
+  });
+  socket.on("close", () => {
+    clearTimeout(silence);
+    front?.closed();
+  });
+  return {
+    drain(deadlineMs) {
+      if (front) front.drain(deadlineMs);
+      else socket.end();
+    },
+    destroy: () => socket.destroy(),
+  };
+}
+
+function ignore(): void {
+  // Only the head is looked at.
+}

@@ -1,0 +1,81 @@
+/**
+ * What a call is for: a port of a service of the mesh, or something outside. The name that the application wrote decides, and
+ * where a redirected connection was going decides what the name leaves open.
+ */
+import { normalizeAuthority } from "../../common/http/request-target.ts";
+import { canonicalIp } from "../../common/net/ip.ts";
+import type { Address } from "../../common/runtime/environment.ts";
+import type { Origin } from "./origin.ts";
+import type { Destination, DestinationPort, Destinations, Endpoint } from "./destinations.ts";
+
+export interface ServiceTarget {
+  readonly kind: "service";
+  readonly destination: Destination;
+  /** As callers call it; undefined for a service that lists no ports. */
+  readonly port: DestinationPort | undefined;
+  /** The authority does not say all of it: the receiver has to be told. */
+  readonly unnamed: boolean;
+  /** The one instance that the connection was going to. */
+  readonly endpoint: Endpoint | undefined;
+}
+
+export type Target =
+  | ServiceTarget
+  | { readonly kind: "external"; readonly host: string; readonly port: number }
+  | { readonly kind: "refused"; readonly detail: string };
+
+const portOfScheme = new Map([
+  ["", 80],
+  ["http", 80],
+  ["https", 443],
+]);
+
+/** Throws RequestTargetError for an authority that is none. */
+export function resolveTarget(destinations: Destinations, authority: string, scheme: string, { address }: Origin): Target {
+  const { host, port } = normalizeAuthority(authority);
+  const named = destinations.byHost.get(host);
+  if (named) return resolveNamed(named, port, address);
+  const found = address
+    ? serviceAt(destinations, address)
+    : serviceAt(destinations, { host, port: port ?? portOfScheme.get(scheme) ?? 80 });
+  if (found) return found;
+  return { kind: "external", host, port: address?.port ?? port ?? portOfScheme.get(scheme) ?? 80 };
+}
+
+/** A connection goes to the port that it was made to, whatever is written inside; a proxied call to the port that it names. */
+function resolveNamed(destination: Destination, written: number | undefined, address: Address | undefined): Target {
+  const { ports } = destination;
+  const connected = address && ports.get(address.port);
+  const port = connected ?? (written === undefined ? defaultPort(destination) : ports.get(written));
+  if (!port && ports.size > 0) {
+    const listed = [...ports.keys()].join(", ");
+    return { kind: "refused", detail: `${destination.scope} has no port ${written ?? address?.port ?? ""} (it has ${listed})` };
+  }
+  const unnamed = port !== undefined && (written === undefined ? port !== defaultPort(destination) : written !== port.port);
+  return { kind: "service", destination, port, unnamed, endpoint: undefined };
+}
+
+const httpPort = 80;
+
+/** As the receiver understands an authority without a port. */
+export function defaultPort({ ports }: Destination): DestinationPort | undefined {
+  const [first] = ports.values();
+  return ports.get(httpPort) ?? first;
+}
+
+/** By a service's own address, or by that of one of its instances. */
+export function serviceAt(destinations: Destinations, { host, port }: Address): ServiceTarget | undefined {
+  const address = canonicalIp(host.replace(/^\[|\]$/g, ""));
+  if (address === undefined) return undefined;
+  const destination = destinations.byAddress.get(address);
+  const listed = destination?.ports.get(port);
+  if (destination && listed) return { kind: "service", destination, port: listed, unnamed: true, endpoint: undefined };
+  for (const each of destinations.byScope.values()) {
+    const endpoint = each.endpoints.find((candidate) => candidate.address.host === address);
+    if (!endpoint) continue;
+    for (const own of each.ports.values()) {
+      if (own.targetPort === port) return { kind: "service", destination: each, port: own, unnamed: true, endpoint };
+    }
+  }
+  return undefined;
+}
