@@ -61,7 +61,7 @@ export interface CallSink<C extends FrontCall> {
 }
 
 /** One connection, as the owner of its socket sees it. */
-export interface FrontConnection {
+export interface FrontConnection<C extends FrontCall = FrontCall> {
   /** The chunk is valid only during the call. */
   receive(chunk: Buffer): void;
   /** The client sends no more. */
@@ -70,6 +70,8 @@ export interface FrontConnection {
   writable(): void;
   /** The socket is closed. */
   closed(): void;
+  /** Those under way. */
+  calls(visit: (call: C) => void): void;
   /** No new calls; the connection ends with those under way, after the deadline in any case. */
   drain(deadlineMs: number): void;
 }

@@ -12,7 +12,7 @@ import type { CallSink, Front, FrontCall, FrontConnection } from "./front.ts";
 
 const noFields: readonly Field[] = [];
 
-export function serveHttp1<C extends FrontCall>(socket: Socket, sink: CallSink<C>): FrontConnection {
+export function serveHttp1<C extends FrontCall>(socket: Socket, sink: CallSink<C>): FrontConnection<C> {
   const writer = createResponseWriter(socket);
   let call: C | undefined;
   let requestEnded = false;
@@ -189,6 +189,10 @@ export function serveHttp1<C extends FrontCall>(socket: Socket, sink: CallSink<C
       const current = tunnel ?? call;
       call = tunnel = undefined;
       if (current) sink.cancel(current);
+    },
+    calls(visit) {
+      const current = tunnel ?? call;
+      if (current) visit(current);
     },
     drain(deadlineMs) {
       draining = true;

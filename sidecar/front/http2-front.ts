@@ -13,7 +13,7 @@ import type { CallSink, Front, FrontCall, FrontConnection } from "./front.ts";
 
 const noFields: readonly Field[] = [];
 
-export function serveHttp2<C extends FrontCall>(socket: Duplex, sink: CallSink<C>): FrontConnection {
+export function serveHttp2<C extends FrontCall>(socket: Duplex, sink: CallSink<C>): FrontConnection<C> {
   /** Calls that the read under way brought something of. */
   let touched: C[] = [];
   /** Bytes of bodies that are held back, by call. */
@@ -118,6 +118,7 @@ export function serveHttp2<C extends FrontCall>(socket: Duplex, sink: CallSink<C
     finish: ignore,
     writable: ignore,
     closed: ignore,
+    calls: (visit) => connection.forEachStream((stream) => visit(stream.data as C)),
     drain: (deadlineMs) => void transport.close(deadlineMs),
   };
 }

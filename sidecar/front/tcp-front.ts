@@ -10,7 +10,7 @@ import type { CallSink, Front, FrontCall, FrontConnection } from "./front.ts";
 const noFields: readonly Field[] = [];
 
 /** `authority`: host and port that the connection is for. */
-export function serveTcp<C extends FrontCall>(socket: Socket, authority: string, sink: CallSink<C>): FrontConnection {
+export function serveTcp<C extends FrontCall>(socket: Socket, authority: string, sink: CallSink<C>): FrontConnection<C> {
   const head: RequestHead = { method: "CONNECT", target: authority, authority, scheme: "", fields: noFields, kinds: 0, contentLength: -1 };
   const front: Front<C> = {
     sendInformational: ignore,
@@ -42,6 +42,7 @@ export function serveTcp<C extends FrontCall>(socket: Socket, authority: string,
     },
     writable: () => sink.drained(call),
     closed: () => sink.cancel(call),
+    calls: (visit) => visit(call),
     // It lives until one of its ends is over.
     drain: (deadlineMs) => void setTimeout(() => socket.destroy(), deadlineMs).unref(),
   };

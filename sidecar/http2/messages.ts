@@ -49,7 +49,12 @@ export function responseFlaw(block: FieldBlock, endStream: boolean, streamState:
   if (block.flaw !== "") return block.flaw;
   if (block.pseudo !== Pseudo.STATUS) return "the pseudo-fields of a response are not :status alone";
   if (block.status === "101") return "status 101 does not exist in HTTP/2";
-  if (block.status.charCodeAt(0) === 49) return endStream ? "an informational response ends the stream" : "";
+  if (block.status.charCodeAt(0) === 49) {
+    if (block.contentLength !== -1) return "an informational response states a length";
+    return endStream ? "an informational response ends the stream" : "";
+  }
+  // RFC 9110 section 8.6; that there is nothing, some say all the same.
+  if (block.status === "204" && block.contentLength > 0 && (streamState & StreamState.CONNECT) === 0) return "204 states a length";
   if (endStream && block.contentLength > 0 && !isBodiless(block.status, streamState))
     return "content-length declares a body that does not come";
   return "";

@@ -17,6 +17,7 @@ import type { FrontConnection } from "../front/front.ts";
 import { serveHttp1 } from "../front/http1-front.ts";
 import { serveHttp2 } from "../front/http2-front.ts";
 import type { InboundCalls } from "./call.ts";
+import type { Exchange } from "./exchange.ts";
 import type { InboundMetrics } from "./metrics.ts";
 import { tlsPeer } from "./peer.ts";
 import { servePlaintext } from "./plaintext.ts";
@@ -26,7 +27,7 @@ export interface InboundListener {
   readonly server: Server;
   /** New connections are made with it; open ones live on until they are drained or their peer's certificate ends. */
   useIdentity(identity: Identity): void;
-  /** Closes what belongs to an identity that is not to be believed any more. */
+  /** A snapshot came: closes what belongs to an identity that is not to be believed any more, and cuts calls that may not go on. */
   enforce(revocations: IdentityRevocations): void;
   /** No new connections or requests; those under way are answered. */
   drain(deadlineMs: number): void;
@@ -50,7 +51,7 @@ export interface InboundListenerOptions {
 
 interface Open {
   readonly socket: Socket;
-  readonly front: FrontConnection;
+  readonly front: FrontConnection<Exchange>;
   /** Undefined for plaintext. */
   readonly leaf: LeafCertificate | undefined;
 }
@@ -114,7 +115,7 @@ export function createInboundListener(options: InboundListenerOptions): InboundL
   }
 
   /** Tells the front what happens on its socket. */
-  function attend(socket: Socket, front: FrontConnection, leaf: LeafCertificate | undefined): void {
+  function attend(socket: Socket, front: FrontConnection<Exchange>, leaf: LeafCertificate | undefined): void {
     const entry: Open = { socket, front, leaf };
     open.add(entry);
     metrics.connections.set(open.size);
@@ -157,7 +158,7 @@ export function createInboundListener(options: InboundListenerOptions): InboundL
       refuse(error instanceof X509ProfileError ? error.code : "unreadable", String(error));
       return;
     }
-    const calls = options.calls(tlsPeer(socket, leaf));
+    const calls = options.calls.accept(tlsPeer(socket, leaf));
     attend(socket, protocol === "h2" ? serveHttp2(socket, calls) : serveHttp1(socket, calls), leaf);
     // A connection proves its peer no longer than the certificate does.
     const expiry = setTimeout(() => socket.destroy(), Math.min(maxTimerMs, Math.max(0, leaf.notAfter * 1000 - options.now())));
@@ -171,8 +172,11 @@ export function createInboundListener(options: InboundListenerOptions): InboundL
       tls.setSecureContext(secureContextOptions(identity));
     },
     enforce(revocations) {
-      for (const { socket, leaf } of open) {
-        if (!leaf || !isRevoked(revocations, leaf)) continue;
+      for (const { socket, front, leaf } of open) {
+        if (!leaf || !isRevoked(revocations, leaf)) {
+          front.calls(options.calls.recheck);
+          continue;
+        }
         metrics.connectionRefused("revoked");
         log.warn({ peer: leaf.spiffeId, reason: "revoked" }, "connection closed");
         socket.destroy();

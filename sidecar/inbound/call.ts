@@ -12,7 +12,7 @@ import { collectedBytes } from "../body.ts";
 import { destinationField } from "../destination-field.ts";
 import type { CallSink } from "../front/front.ts";
 import { bodyMatches, signatureRefusal, unsignedCall, type Authenticator } from "./authenticate.ts";
-import { authorize } from "./authorize.ts";
+import { authorize, type AuthorizationOutcome } from "./authorize.ts";
 import { createCallers } from "./caller.ts";
 import { createExchange, type Exchange } from "./exchange.ts";
 import type { Forwarder } from "./forward.ts";
@@ -38,8 +38,15 @@ export interface InboundCallOptions {
   readonly maxHashedBytes: () => number;
 }
 
-/** Takes the calls of one client. */
-export type InboundCalls = (peer: Peer) => CallSink<Exchange>;
+export interface InboundCalls {
+  /** Takes the calls of one client. */
+  accept(peer: Peer): CallSink<Exchange>;
+  /**
+   * A snapshot came while the call was under way: whoever may not make it any more is cut off, however long ago it was allowed.
+   * A session that expires meanwhile does not end its calls; one that is revoked does.
+   */
+  recheck(exchange: Exchange): void;
+}
 
 export function createInboundCalls(options: InboundCallOptions): InboundCalls {
   const { authenticator, sessions, context, forwarder, responder } = options;
@@ -182,12 +189,7 @@ export function createInboundCalls(options: InboundCallOptions): InboundCalls {
 
   /** Authenticated, and whole where it has to be: what remains is whether the caller may. */
   function decide(exchange: Exchange, service: ServedService): void {
-    const served = options.served();
-    if (!served) throw new Error("a call is decided under a snapshot");
-    const caller = callers(exchange, service, served);
-    exchange.caller = caller;
-    context.bind(exchange);
-    const outcome = authorize(exchange, service, caller, context, options.trustDomain);
+    const outcome = judge(exchange, service);
     if (outcome.permit) {
       exchange.authorization = outcome.permit.authorization;
       forwarder.forward(outcome.permit);
@@ -197,7 +199,38 @@ export function createInboundCalls(options: InboundCallOptions): InboundCalls {
     }
   }
 
-  return (peer) => ({
+  function judge(exchange: Exchange, service: ServedService): AuthorizationOutcome {
+    const served = options.served();
+    if (!served) throw new Error("a call is decided under a snapshot");
+    const caller = callers(exchange, service, served);
+    exchange.caller = caller;
+    context.bind(exchange);
+    return authorize(exchange, service, caller, context, options.trustDomain);
+  }
+
+  function recheck(exchange: Exchange): void {
+    const served = options.served();
+    const { authorization, authentication, service, port } = exchange;
+    if (exchange.done || !served || !authorization || !service || !port) return;
+    const now = served.byScope.get(service.scope);
+    exchange.port = now && portOf(now, port.port);
+    if (!now || !exchange.port) {
+      responder.refuse(exchange, { reason: "wrong-destination", detail: `${service.scope} is not served here any more` });
+      return;
+    }
+    exchange.service = now;
+    const session = authentication?.session;
+    if (session && session.issuedAtSeconds < (served.revokedRoles.get(session.roleArn) ?? 0)) {
+      responder.refuse(exchange, { reason: "session-revoked", detail: "sessions of the role were revoked while the call was under way" });
+      return;
+    }
+    const outcome = judge(exchange, now);
+    if (outcome.permit) return;
+    exchange.authorization = outcome.authorization;
+    responder.refuse(exchange, { reason: outcome.authorization.denied ?? "no-allow", detail: "while the call was under way" });
+  }
+
+  const accept = (peer: Peer): CallSink<Exchange> => ({
     begin: (front, slot, head, _spoken, protocol) => createExchange(front, slot, peer, head, protocol),
     head: begin,
     body(exchange, chunk) {
@@ -228,4 +261,6 @@ export function createInboundCalls(options: InboundCallOptions): InboundCalls {
     },
     malformed: (error) => responder.malformed(peer, error),
   });
+
+  return { accept, recheck };
 }

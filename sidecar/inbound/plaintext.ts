@@ -12,6 +12,7 @@ import { serveHttp1 } from "../front/http1-front.ts";
 import { serveHttp2 } from "../front/http2-front.ts";
 import { serveTcp } from "../front/tcp-front.ts";
 import type { InboundCalls } from "./call.ts";
+import type { Exchange } from "./exchange.ts";
 import { plaintextPeer, type Peer } from "./peer.ts";
 import type { Served, ServedPort, ServedService } from "./served.ts";
 
@@ -29,7 +30,11 @@ const detectionMs = 200;
  * Serves `socket`, or closes it. `original`: where it was going, if it was redirected; without it the connection has to be
  * HTTP, whose calls name their service. Undefined when it was closed.
  */
-export function servePlaintext(socket: Socket, original: Address | undefined, options: PlaintextOptions): FrontConnection | undefined {
+export function servePlaintext(
+  socket: Socket,
+  original: Address | undefined,
+  options: PlaintextOptions,
+): FrontConnection<Exchange> | undefined {
   const target = original && applicationAt(options.served(), original);
   if (original && !target?.port.permissive) {
     const detail = target
@@ -48,17 +53,17 @@ function detect(
   peer: Peer,
   target: { readonly service: ServedService; readonly port: ServedPort } | undefined,
   options: PlaintextOptions,
-): FrontConnection {
-  const sink = options.calls(peer);
+): FrontConnection<Exchange> {
+  const sink = options.calls.accept(peer);
   let first = nothingCollected;
-  let front: FrontConnection | undefined;
+  let front: FrontConnection<Exchange> | undefined;
   const asTcp = () => serveTcp(socket, `${target?.service.name ?? ""}:${target?.port.port ?? 0}`, sink);
   const declared = target?.port.protocol;
   if (declared === "tcp") front = asTcp();
   const silence = declared === "auto" ? setTimeout(() => begin(asTcp()), detectionMs) : undefined;
   silence?.unref();
 
-  function begin(chosen: FrontConnection): void {
+  function begin(chosen: FrontConnection<Exchange>): void {
     clearTimeout(silence);
     front = chosen;
     const bytes = collectedBytes(first);
@@ -89,6 +94,7 @@ function detect(
       clearTimeout(silence);
       front?.closed();
     },
+    calls: (visit) => front?.calls(visit),
     drain(deadlineMs) {
       if (front) front.drain(deadlineMs);
       else socket.destroy();
