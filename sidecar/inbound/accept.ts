@@ -174,7 +174,7 @@ export function createInboundListener(options: InboundListenerOptions): InboundL
     enforce(revocations) {
       for (const { socket, front, leaf } of open) {
         if (!leaf || !isRevoked(revocations, leaf)) {
-          front.calls(options.calls.recheck);
+          front.calls((exchange) => options.calls.recheck(exchange));
           continue;
         }
         metrics.connectionRefused("revoked");
