@@ -9,6 +9,8 @@ export interface Relay {
   aim(port: number): void;
   readonly fromClient: () => Buffer;
   readonly fromServer: () => Buffer;
+  /** Breaks the connections there are; new ones may come. */
+  cut(): void;
   close(): void;
 }
 
@@ -32,6 +34,11 @@ export async function startRelay(): Promise<Relay> {
     }
   });
   const port = await listening(server);
+  function cut(): void {
+    for (const socket of sockets) socket.destroy();
+    sockets.clear();
+  }
+
   return {
     address: `127.0.0.1:${port}`,
     aim(to) {
@@ -39,8 +46,9 @@ export async function startRelay(): Promise<Relay> {
     },
     fromClient: () => Buffer.concat(clientBytes),
     fromServer: () => Buffer.concat(serverBytes),
+    cut,
     close() {
-      for (const socket of sockets) socket.destroy();
+      cut();
       server.close();
     },
   };

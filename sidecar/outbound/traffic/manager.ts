@@ -130,7 +130,8 @@ export function createTrafficManager<E extends Target, C extends ManagedCall<E> 
     if (!mayRetry(failure, { method: head.method, answered, bodyWhole: bodyEnded && !bodyLeft, bodySent: bodyLeft })) return false;
     if (failure === "refused") return ++call.refusals <= maxRefusals;
     const { attempts, budgetPercent } = traffic.settings.retries;
-    if (call.retries >= attempts || call.tried.length >= traffic.candidates.length) return false;
+    const others = call.pinned === undefined && call.tried.length < traffic.candidates.length;
+    if (!others || call.retries >= attempts) return false;
     if (!traffic.budget.retry(now, budgetPercent)) {
       metrics.retryOverBudget(scope);
       return false;
@@ -138,6 +139,18 @@ export function createTrafficManager<E extends Target, C extends ManagedCall<E> 
     call.retries++;
     metrics.retried(scope);
     return true;
+  }
+
+  function choose(call: C, candidates: readonly Candidate<E>[], now: number): Candidate<E> | undefined {
+    const { pinned, tried } = call;
+    // One that gave it back, and there is no other, may have another connection by now.
+    const mayReturn = call.refusals > 0 && call.retries === 0;
+    if (pinned) {
+      const only = candidates.find(({ endpoint }) => endpoint === pinned);
+      return only && (mayReturn || !tried.includes(only)) ? only : undefined;
+    }
+    const other = pickCandidate(candidates, now, random, tried);
+    return other ?? (mayReturn ? pickCandidate(candidates, now, random, noneTried) : undefined);
   }
 
   function release(call: C): void {
@@ -161,13 +174,7 @@ export function createTrafficManager<E extends Target, C extends ManagedCall<E> 
       return true;
     },
     route(call, { traffic }, now) {
-      const { pinned } = call;
-      let candidate = pinned
-        ? traffic.candidates.find(({ endpoint }) => endpoint === pinned)
-        : pickCandidate(traffic.candidates, now, random, call.tried);
-      if (pinned && candidate && call.tried.includes(candidate)) candidate = undefined;
-      // One that gave it back, and no other, may have another connection by now.
-      if (!candidate && call.refusals > 0 && call.retries === 0) candidate = pickCandidate(traffic.candidates, now, random, noneTried);
+      const candidate = choose(call, traffic.candidates, now);
       if (!candidate) return undefined;
       release(call);
       candidate.endpoint.inFlight++;

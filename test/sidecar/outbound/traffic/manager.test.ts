@@ -120,6 +120,21 @@ describe("the way", () => {
     expect(inFlight(to)).toEqual([0, 0]);
   });
 
+  test("of a call that means one instance leads to it and to no other, not even after a failure", () => {
+    const to = destination(3);
+    const [, meant] = to.traffic.candidates;
+    const call = callTo(to, { pinned: meant?.endpoint });
+    expect(manager.route(call, to, clock.now())).toBe(meant);
+    expect(manager.failed(call, "refused", clock.now())).toBe(true);
+    expect(manager.route(call, to, clock.now())).toBe(meant);
+    expect(manager.failed(call, "connect", clock.now())).toBe(false);
+    manager.over(call);
+    expect(inFlight(to)).toEqual([0, 0, 0]);
+    // One that is of another destination, or has gone meanwhile.
+    const stranger = callTo(to, { pinned: destination(1).traffic.candidates[0]?.endpoint });
+    expect(manager.route(stranger, to, clock.now())).toBeUndefined();
+  });
+
   test("of a destination without endpoints leads nowhere", () => {
     expect(manager.route(callTo(destination(0)), destination(0), clock.now())).toBeUndefined();
   });
