@@ -35,6 +35,12 @@ export function isGrpc(head: RequestHead): boolean {
   return findField(head.fields, "content-type")?.value.startsWith("application/grpc") === true;
 }
 
+/** What ends an answer to gRPC that has begun and cannot be completed: trailers, for a stream that is cut says less. */
+export function grpcFailure(reason: Reason): readonly Field[] {
+  const code = grpcStatusOf.get(reasonStatus[reason]) ?? grpcUnavailable;
+  return [createField("grpc-status", String(code)), createField("grpc-message", reason)];
+}
+
 /** `told`: what the caller learns beside the reason. `added`: further fields. */
 export function refusalMessage(
   head: RequestHead,
@@ -45,8 +51,7 @@ export function refusalMessage(
   const status = reasonStatus[reason];
   const reasonFields = [createField("x-countersign-reason", reason), ...(passing.has(reason) ? [retryAfter] : [])];
   if (isGrpc(head)) {
-    const code = createField("grpc-status", String(grpcStatusOf.get(status) ?? grpcUnavailable));
-    const fields = [...reasonFields, ...added, grpcType, code, createField("grpc-message", reason)];
+    const fields = [...reasonFields, ...added, grpcType, ...grpcFailure(reason)];
     return { status: 200, fields, body: noBody };
   }
   const body = Buffer.from(`${JSON.stringify({ reason, ...told })}\n`);

@@ -4,14 +4,18 @@
  */
 import type { Field } from "../../common/http/field.ts";
 import type { RequestHead } from "../../common/http/message.ts";
+import type { Reason } from "../reason.ts";
 
 /** What a front needs of the record that its side keeps of a call; the side makes it, once a call. */
 export interface FrontCall {
   readonly head: RequestHead;
   /** The front's own: the stream, over HTTP/2. */
   readonly slot: unknown;
-  /** Bytes both ways once it is answered with 2xx: an upgrade, or a CONNECT. */
-  readonly tunnel: boolean;
+  /**
+   * Bytes both ways once it is answered with 2xx: an upgrade, or a CONNECT. Taken back where an upgrade is not taken up, which
+   * any server may do (RFC 9110 7.8): the answer is then one to the request as it would be without the offer.
+   */
+  tunnel: boolean;
   /** Protocol of an upgrade, as `websocket`; otherwise empty. */
   readonly protocol: string;
   /** All of the request has come. */
@@ -32,8 +36,8 @@ export interface Front<C extends FrontCall> {
   sendData(call: C, chunk: Buffer, end: boolean): boolean;
   /** Ends an answer whose last data was not marked as such. */
   end(call: C, trailers: readonly Field[]): void;
-  /** The answer cannot be completed: the client must see that it is cut. */
-  abort(call: C): void;
+  /** The answer cannot be completed: the client must see that it is cut, and may be told why where its protocol has a place for it. */
+  abort(call: C, reason: Reason): void;
   /** The body is not held back any more. */
   resume(call: C): void;
 }

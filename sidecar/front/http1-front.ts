@@ -11,6 +11,8 @@ import { upgradeOffer, webSocketAccept } from "../http1/upgrade.ts";
 import type { CallSink, Front, FrontCall, FrontConnection } from "./front.ts";
 
 const noFields: readonly Field[] = [];
+/** How long a client may take to close after us; what it still sends meanwhile is read and dropped, so that the answer reaches it (RFC 9112 9.6). */
+const lingerMs = 10_000;
 
 export function serveHttp1<C extends FrontCall>(socket: Socket, sink: CallSink<C>): FrontConnection<C> {
   const writer = createResponseWriter(socket);
@@ -21,6 +23,11 @@ export function serveHttp1<C extends FrontCall>(socket: Socket, sink: CallSink<C
   let draining = false;
   /** Bytes of a later request wait with the kernel. */
   let held = false;
+  /** The body of the call waits with the kernel. */
+  let waiting = false;
+  /** The client sends no more. */
+  let finished = false;
+  let linger: NodeJS.Timeout | undefined;
   /** A request behind the answered one may be read. */
   let behind = false;
   let advancing = false;
@@ -31,13 +38,21 @@ export function serveHttp1<C extends FrontCall>(socket: Socket, sink: CallSink<C
   function answered(): void {
     const unread = bodyToCome();
     call = undefined;
+    // What was under way is over, and nobody will say that it may go on.
+    waiting = false;
     if (writer.mustClose || draining || unread) {
-      socket.end();
-      parser.close();
+      end();
       return;
     }
     release();
     if (requestEnded) advance();
+  }
+
+  function end(): void {
+    parser.close();
+    release();
+    socket.end();
+    linger ??= setTimeout(() => socket.destroy(), lingerMs).unref();
   }
 
   /** An answer that overtakes its request leaves bytes behind that nobody will read. */
@@ -47,9 +62,8 @@ export function serveHttp1<C extends FrontCall>(socket: Socket, sink: CallSink<C
 
   /** Lets the kernel hand over what it has kept. */
   function release(): void {
-    if (!held) return;
     held = false;
-    socket.resume();
+    if (!waiting && socket.isPaused()) socket.resume();
   }
 
   /** Reads the next request of what the parser has kept. Not by recursion: a thousand of them may be refused at once. */
@@ -66,21 +80,33 @@ export function serveHttp1<C extends FrontCall>(socket: Socket, sink: CallSink<C
   }
 
   function readEnd(): void {
-    if (call && !tunnel && sink.readEnd(call)) socket.pause();
+    if (call && !tunnel && sink.readEnd(call)) wait();
   }
 
-  function openTunnel(accepted: C, fields: readonly Field[]): void {
+  function wait(): void {
+    waiting = true;
+    socket.pause();
+  }
+
+  function openTunnel(accepted: C, fields: readonly Field[], over: boolean): void {
     tunnel = accepted;
     if (accepted.protocol === "") socket.write("HTTP/1.1 200 Connection Established\r\n\r\n", "latin1");
     else writer.switchProtocols(accepted.protocol, [...fields, ...webSocketAccept(accepted.head)]);
     const early = parser.takeRemainder();
     release();
     if (early.length > 0) tunnelled(accepted, early);
+    if (finished) endTunnel(accepted);
+    if (over) socket.end();
   }
 
   function tunnelled(through: C, chunk: Buffer): void {
     sink.body(through, chunk);
-    if (sink.readEnd(through)) socket.pause();
+    if (sink.readEnd(through)) wait();
+  }
+
+  function endTunnel(through: C): void {
+    sink.bodyEnd(through, noFields);
+    sink.readEnd(through);
   }
 
   const front: Front<C> = {
@@ -89,7 +115,7 @@ export function serveHttp1<C extends FrontCall>(socket: Socket, sink: CallSink<C
     },
     sendHead(of, status, fields, contentLength, end) {
       if (of.tunnel && status < 300) {
-        openTunnel(of, fields);
+        openTunnel(of, fields, end);
         return;
       }
       if (bodyToCome()) writer.expect(of.head.method, parser.version, false);
@@ -119,6 +145,7 @@ export function serveHttp1<C extends FrontCall>(socket: Socket, sink: CallSink<C
       socket.destroy();
     },
     resume() {
+      waiting = false;
       if (!held) socket.resume();
     },
   };
@@ -152,7 +179,7 @@ export function serveHttp1<C extends FrontCall>(socket: Socket, sink: CallSink<C
       }
       writer.expect("GET", 1, false);
       writer.sendHead(error.status, noFields, 0, true);
-      socket.end();
+      end();
     },
   });
 
@@ -171,9 +198,9 @@ export function serveHttp1<C extends FrontCall>(socket: Socket, sink: CallSink<C
       } else readEnd();
     },
     finish() {
+      finished = true;
       if (tunnel) {
-        sink.bodyEnd(tunnel, noFields);
-        sink.readEnd(tunnel);
+        endTunnel(tunnel);
         return;
       }
       parser.finish();
@@ -185,6 +212,7 @@ export function serveHttp1<C extends FrontCall>(socket: Socket, sink: CallSink<C
       if (current) sink.drained(current);
     },
     closed() {
+      clearTimeout(linger);
       parser.close();
       const current = tunnel ?? call;
       call = tunnel = undefined;

@@ -3,12 +3,14 @@
  * call of its own. Hot path.
  */
 import type { Duplex } from "node:stream";
-import type { Field } from "../../common/http/field.ts";
+import { FieldKind, findField, type Field } from "../../common/http/field.ts";
 import { noBody } from "../body.ts";
 import { createHttp2Connection } from "../http2/connection.ts";
 import { Http2ErrorCode } from "../http2/error.ts";
-import type { Http2Stream } from "../http2/stream.ts";
+import { hasAnswer, isOpenTunnel, type Http2Stream } from "../http2/stream.ts";
 import { attachHttp2 } from "../http2/transport.ts";
+import { grpcFailure, isGrpc } from "../refusal.ts";
+import { declinedStatus, declinedUpgrade } from "./declined-upgrade.ts";
 import type { CallSink, Front, FrontCall, FrontConnection } from "./front.ts";
 
 const noFields: readonly Field[] = [];
@@ -18,6 +20,9 @@ export function serveHttp2<C extends FrontCall>(socket: Duplex, sink: CallSink<C
   let touched: C[] = [];
   /** Bytes of bodies that are held back, by call. */
   const uncredited = new Map<C, number>();
+
+  /** Calls that were answered before they were whole: that they end by a reset of ours says nothing about their client. */
+  const overtaken = new WeakSet<C>();
 
   function touch(call: C): void {
     if (call.touched) return;
@@ -30,34 +35,50 @@ export function serveHttp2<C extends FrontCall>(socket: Duplex, sink: CallSink<C
       connection.respond(call.slot as Http2Stream, status, fields, false);
     },
     sendHead(call, status, fields, _contentLength, end) {
-      connection.respond(call.slot as Http2Stream, status, fields, end);
-      if (end) stopUpload(call, status);
+      const stream = call.slot as Http2Stream;
+      if (call.protocol !== "" && !call.tunnel && status < 300) {
+        connection.respond(stream, declinedStatus, [...fields, declinedUpgrade(status)], end);
+      } else connection.respond(stream, status, fields, end);
+      if (end) answered(call);
     },
     sendData(call, chunk, end) {
       const room = connection.sendData(call.slot as Http2Stream, chunk, end);
-      if (end) stopUpload(call, 0);
+      if (end) answered(call);
       return room;
     },
     end(call, trailers) {
       if (trailers.length > 0) connection.sendTrailers(call.slot as Http2Stream, trailers);
       else connection.sendData(call.slot as Http2Stream, noBody, true);
-      stopUpload(call, 0);
+      answered(call);
     },
-    abort(call) {
-      connection.reset(call.slot as Http2Stream, Http2ErrorCode.INTERNAL_ERROR);
+    abort(call, reason) {
+      const stream = call.slot as Http2Stream;
+      if (!isGrpc(call.head)) {
+        connection.reset(stream, Http2ErrorCode.INTERNAL_ERROR);
+        return;
+      }
+      connection.sendTrailers(stream, grpcFailure(reason));
+      answered(call);
     },
-    resume(call) {
-      const bytes = uncredited.get(call);
-      if (bytes === undefined) return;
-      uncredited.delete(call);
-      connection.consumed(call.slot as Http2Stream, bytes);
-    },
+    resume: takenUp,
   };
 
-  /** A whole answer that overtook its request: what is left of the request is not wanted (RFC 9113 8.1). */
-  function stopUpload(call: C, status: number): void {
-    if (call.bodyEnded || (call.tunnel && status === 0)) return;
-    connection.reset(call.slot as Http2Stream, Http2ErrorCode.NO_ERROR);
+  /** What was held back may be sent again. */
+  function takenUp(call: C): void {
+    const bytes = uncredited.get(call);
+    if (bytes === undefined) return;
+    uncredited.delete(call);
+    connection.consumed(call.slot as Http2Stream, bytes);
+  }
+
+  /** All of an answer has been sent. Where it overtook its request, what is left of that is not wanted (RFC 9113 8.1). */
+  function answered(call: C): void {
+    const stream = call.slot as Http2Stream;
+    if (call.bodyEnded) takenUp(call);
+    else if (!isOpenTunnel(stream)) {
+      overtaken.add(call);
+      connection.reset(stream, Http2ErrorCode.NO_ERROR);
+    }
   }
 
   const transport = attachHttp2(
@@ -68,6 +89,7 @@ export function serveHttp2<C extends FrontCall>(socket: Duplex, sink: CallSink<C
         stream.data = call;
         call.bodyEnded = endStream;
         sink.head(call);
+        if (head.kinds & FieldKind.EXPECT && !endStream) goOn(stream, head.fields);
         if (endStream) sink.bodyEnd(call, noFields);
         touch(call);
       },
@@ -87,7 +109,7 @@ export function serveHttp2<C extends FrontCall>(socket: Duplex, sink: CallSink<C
       onReset(stream) {
         const call = stream.data as C;
         uncredited.delete(call);
-        sink.cancel(call);
+        if (!overtaken.has(call)) sink.cancel(call);
       },
       onWritable(stream) {
         sink.drained(stream.data as C);
@@ -103,6 +125,12 @@ export function serveHttp2<C extends FrontCall>(socket: Duplex, sink: CallSink<C
     { reads: "owner" },
   );
   const { connection } = transport;
+
+  /** The body is asked for at once, as HTTP/1.1's is; after an answer it is not. */
+  function goOn(stream: Http2Stream, fields: readonly Field[]): void {
+    if (findField(fields, "expect")?.value.toLowerCase() === "100-continue" && !hasAnswer(stream))
+      connection.respond(stream, 100, noFields, false);
+  }
 
   return {
     receive(chunk) {

@@ -86,6 +86,16 @@ export function isEndQueued(stream: Http2Stream): boolean {
   return (stream.state & (StreamState.END_QUEUED | StreamState.LOCAL_ENDED)) === StreamState.END_QUEUED;
 }
 
+/** The final head of our answer is on its way, or nothing can be sent any more. */
+export function hasAnswer(stream: Http2Stream): boolean {
+  return (stream.state & (StreamState.HEAD_SENT | StreamState.RESET)) !== 0;
+}
+
+/** A CONNECT that was answered with 2xx. */
+export function isOpenTunnel(stream: Http2Stream): boolean {
+  return (stream.state & StreamState.TUNNEL) !== 0;
+}
+
 /** Both sides ended it, or one reset it. */
 export function isClosed(stream: Http2Stream): boolean {
   const ended = StreamState.LOCAL_ENDED | StreamState.REMOTE_ENDED;

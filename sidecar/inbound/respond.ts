@@ -85,7 +85,7 @@ export function createResponder(options: ResponderOptions): Responder {
       exchange.done = true;
       if (cut) {
         // Too late for a status: a cut answer must not look like a whole one.
-        exchange.front.abort(exchange);
+        exchange.front.abort(exchange, reason);
         return;
       }
       exchange.front.sendHead(exchange, status, fields, body.length, body.length === 0);

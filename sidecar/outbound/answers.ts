@@ -6,6 +6,7 @@
 import { performance } from "node:perf_hooks";
 import { FieldKind, findField } from "../../common/http/field.ts";
 import type { ResponseHead } from "../../common/http/message.ts";
+import { declinedAnswer } from "../front/declined-upgrade.ts";
 import { endToEndFields } from "../http1/end-to-end.ts";
 import { Http2ErrorCode } from "../http2/error.ts";
 import type { Reason } from "../reason.ts";
@@ -83,12 +84,15 @@ export function createAnswers({ records, traffic, fail, again }: AnswersOptions)
         channel?.http2.reset(stream, Http2ErrorCode.CANCEL);
         return;
       }
+      const declined = call.protocol === "" ? undefined : declinedAnswer(response);
+      if (declined) call.tunnel = false;
+      const answer = declined ?? response;
       call.respondedAt = performance.now();
-      call.status = response.status;
+      call.status = answer.status;
       call.answered = true;
       traffic.answered(call, failure === undefined, call.respondedAt);
-      const fields = endToEndFields(response.fields, response.kinds, 0);
-      call.front.sendHead(call, response.status, fields, response.contentLength, endStream);
+      const fields = endToEndFields(answer.fields, answer.kinds, 0);
+      call.front.sendHead(call, answer.status, fields, answer.contentLength, endStream);
       if (endStream) ended(call);
     },
     onData(stream, chunk, endStream) {

@@ -75,7 +75,7 @@ export function createTransmitter(options: TransmitterOptions): Transmitter {
     call.status = message.status;
     records.failed(call, reason, detail);
     if (call.answered) {
-      call.front.abort(call);
+      call.front.abort(call, reason);
       return;
     }
     call.answered = true;

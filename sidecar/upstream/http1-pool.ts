@@ -8,19 +8,35 @@
  */
 import { connect, type Socket } from "node:net";
 import { createField, findField, type Field } from "../../common/http/field.ts";
+import { collect } from "../body.ts";
 import { endToEndFields } from "../http1/end-to-end.ts";
 import { createResponseParser, type ResponseParser } from "../http1/response-parser.ts";
 import { acceptOf, webSocketKey } from "../http1/upgrade.ts";
 import { CHUNKED_BODY, NO_FRAMING, writeChunkHead, writeLastChunk, writeRequestHead } from "../http1/write-head.ts";
 import type { Reason } from "../reason.ts";
 import { openTunnel, type Tunnel } from "./tunnel.ts";
-import { bodyTaken, takeBody, type ForwardedHead, type Link, type LinkOptions, type Upstream, type UpstreamCall } from "./upstream.ts";
+import {
+  bodyTaken,
+  passedOn,
+  takeBody,
+  type ForwardedHead,
+  type Link,
+  type LinkOptions,
+  type Upstream,
+  type UpstreamCall,
+} from "./upstream.ts";
 
 const maxConnections = 512;
 const maxQueued = 2048;
 const maxIdle = 256;
 const connectTimeoutMs = 5000;
 const idempotent = new Set(["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"]);
+
+/** What a client sends for a tunnel before there is one. False: that is enough. */
+function keepForTunnel<C extends UpstreamCall<C>>(call: C, chunk: Buffer): boolean {
+  call.body = collect(call.body, chunk, -1, Number.MAX_SAFE_INTEGER) ?? call.body;
+  return false;
+}
 
 /** Reads are handed on before the next one starts, so that one buffer serves every connection of the process. */
 const readBuffer = Buffer.allocUnsafe(64 * 1024);
@@ -72,11 +88,12 @@ export function createHttp1Pool<C extends UpstreamCall<C>>(options: LinkOptions<
     connection.call = call;
     connection.request = request;
     connection.received = false;
-    connection.sent = call.bodyEnded;
+    const upgrading = call.protocol !== "";
+    // The request of an upgrade has no body; what comes behind it is for the other protocol.
+    connection.sent = call.bodyEnded || upgrading;
     connection.chunked = head.framing === CHUNKED_BODY;
     call.upstream = connection;
     busy++;
-    const upgrading = call.protocol !== "";
     connection.parser.expect(upgrading ? "GET" : head.method, upgrading);
     // What is whole stays at hand, to be sent again; of what is not, the first part goes with the head.
     const body = request.whole ? call.body : undefined;
@@ -139,6 +156,11 @@ export function createHttp1Pool<C extends UpstreamCall<C>>(options: LinkOptions<
     const next = queue.shift();
     if (next) send(connection, next);
     else idle.push(connection);
+  }
+
+  function leaveIdle(connection: Connection<C>): void {
+    const index = idle.indexOf(connection);
+    if (index >= 0) idle.splice(index, 1);
   }
 
   function fail(connection: Connection<C>, reason: Reason, detail: string): void {
@@ -207,10 +229,7 @@ export function createHttp1Pool<C extends UpstreamCall<C>>(options: LinkOptions<
         const { call } = connection;
         if (!call || call.done) return;
         if (!parser.keepAlive) connection.closing = true;
-        if (call.tunnel && response.status < 300) {
-          fail(connection, "upgrade-unsupported", `the upstream answers ${response.status} instead of switching protocols`);
-          return;
-        }
+        call.tunnel = false;
         if (response.fields !== connection.seenFields) {
           connection.seenFields = response.fields;
           connection.endToEnd = endToEndFields(response.fields, response.kinds, options.withheld);
@@ -237,7 +256,7 @@ export function createHttp1Pool<C extends UpstreamCall<C>>(options: LinkOptions<
         if (!parser.keepAlive) connection.closing = true;
         const call = detach(connection);
         if (call && !call.done) {
-          if (connection.remaining !== 0) call.front.end(call, trailers);
+          if (connection.remaining !== 0) call.front.end(call, passedOn(trailers, options));
           options.onComplete(call);
         }
         release(connection);
@@ -272,7 +291,9 @@ export function createHttp1Pool<C extends UpstreamCall<C>>(options: LinkOptions<
         connection.closing = true;
         socket.destroy();
       },
-      send(_exchange, chunk) {
+      send(call, chunk) {
+        // Before the upstream has agreed to switch, it would read them as its next request.
+        if (call.protocol !== "") return keepForTunnel(call, chunk);
         if (!connection.chunked) return socket.write(Buffer.from(chunk));
         write(socket, "", chunk, true);
         return !socket.writableNeedDrain;
@@ -299,6 +320,7 @@ export function createHttp1Pool<C extends UpstreamCall<C>>(options: LinkOptions<
       }
       // Where the answer has no declared length, this is its end.
       connection.closing = true;
+      leaveIdle(connection);
       parser.finish();
       socket.end();
     });
@@ -309,8 +331,7 @@ export function createHttp1Pool<C extends UpstreamCall<C>>(options: LinkOptions<
     socket.on("close", () => {
       clearTimeout(timer);
       open--;
-      const index = idle.indexOf(connection);
-      if (index >= 0) idle.splice(index, 1);
+      leaveIdle(connection);
       if (connection.tunnel) connection.tunnel.closed(cause || "the upstream closed the connection");
       else if (connection.call) {
         const reason = connected ? "upstream-failed" : "upstream-refused";

@@ -7,77 +7,97 @@
  */
 import { connect } from "node:net";
 import { createField, type Field } from "../../common/http/field.ts";
-import type { ResponseHead } from "../../common/http/message.ts";
 import { noBody } from "../body.ts";
 import { endToEndFields } from "../http1/end-to-end.ts";
 import { createHttp2Connection, type Http2Connection, type Http2Handler, type Http2Stream } from "../http2/connection.ts";
 import { Http2Error, Http2ErrorCode } from "../http2/error.ts";
+import type { Reason } from "../reason.ts";
 import { attachHttp2, type Http2Transport } from "../http2/transport.ts";
-import { bodyTaken, takeBody, type ForwardedHead, type Link, type LinkOptions, type Upstream, type UpstreamCall } from "./upstream.ts";
+import {
+  bodyTaken,
+  passedOn,
+  takeBody,
+  type ForwardedHead,
+  type Link,
+  type LinkOptions,
+  type Upstream,
+  type UpstreamCall,
+} from "./upstream.ts";
 
 const connectTimeoutMs = 5000;
 const maxConnections = 8;
 const maxQueued = 2048;
+const maxRefusals = 3;
 const drainMs = 60_000;
 const readBuffer = Buffer.allocUnsafe(64 * 1024);
 
 /** Trailers are passed on, and gRPC servers insist on being told so. */
 const trailersTaken = createField("te", "trailers");
 
-interface Waiting<C> {
+/** A call on its way: waiting for room first, then with a stream. */
+interface Attempt<C> {
   readonly call: C;
   readonly head: ForwardedHead;
+  /** All of the body, where it was at hand: it may be sent again. */
+  whole: Buffer | undefined;
+  refusals: number;
+  connection: Http2Connection | undefined;
+  stream: Http2Stream | undefined;
+  /** Bytes of the answer that the client has not taken yet. */
+  uncredited: number;
 }
 
 export function createHttp2Link<C extends UpstreamCall<C>>(options: LinkOptions<C>): Link<C> {
   const { address, onComplete, onFailure, onResponse } = options;
   const open: Http2Transport[] = [];
-  const queue: Waiting<C>[] = [];
+  const queue: Attempt<C>[] = [];
   let opening = 0;
   let busy = 0;
 
-  const connectionOf = new WeakMap<Http2Stream, Http2Connection>();
-
   const upstream: Upstream<C> = {
-    resume(call) {
-      const stream = call.upstreamSlot as Http2Stream;
-      connectionOf.get(stream)?.consumed(stream, uncredited.get(call) ?? 0);
-      uncredited.delete(call);
-    },
+    resume: (call) => credit(call.upstreamSlot as Attempt<C>),
     cancel(call) {
-      const stream = call.upstreamSlot as Http2Stream;
+      const { connection, stream } = call.upstreamSlot as Attempt<C>;
       detach(call);
-      connectionOf.get(stream)?.reset(stream, Http2ErrorCode.CANCEL);
+      if (connection && stream) connection.reset(stream, Http2ErrorCode.CANCEL);
+      serveQueue();
     },
     send(call, chunk) {
-      const stream = call.upstreamSlot as Http2Stream;
-      return connectionOf.get(stream)?.sendData(stream, chunk, false) ?? true;
+      const { connection, stream } = call.upstreamSlot as Attempt<C>;
+      return connection && stream ? connection.sendData(stream, chunk, false) : true;
     },
     end(call, trailers) {
-      const stream = call.upstreamSlot as Http2Stream;
-      const connection = connectionOf.get(stream);
-      if (trailers.length > 0) connection?.sendTrailers(stream, trailers);
-      else connection?.sendData(stream, noBody, true);
+      const { connection, stream } = call.upstreamSlot as Attempt<C>;
+      if (!connection || !stream) return;
+      if (trailers.length > 0) connection.sendTrailers(stream, trailers);
+      else connection.sendData(stream, noBody, true);
       if (call.tunnel && call.answerEnded) complete(call);
     },
   };
-  /** Bytes of answers that their clients have not taken yet. */
-  const uncredited = new Map<C, number>();
+
+  function credit(attempt: Attempt<C>): void {
+    const { connection, stream, uncredited } = attempt;
+    attempt.uncredited = 0;
+    if (connection && stream && uncredited > 0) connection.consumed(stream, uncredited);
+  }
 
   function detach(call: C): void {
     if (!call.upstream) return;
     call.upstream = undefined;
-    uncredited.delete(call);
     busy--;
   }
 
   /** The answer is whole; of a tunnel, both sides are over. */
   function complete(call: C): void {
-    const stream = call.upstreamSlot as Http2Stream;
+    const attempt = call.upstreamSlot as Attempt<C>;
+    const { connection, stream } = attempt;
     detach(call);
+    // The client's connection goes on to its next call: what it has yet to take is credited now, or never.
+    credit(attempt);
     // The rest of a request that has its whole answer is of no use to anybody.
-    if (!call.bodyEnded) connectionOf.get(stream)?.reset(stream, Http2ErrorCode.CANCEL);
+    if (!call.bodyEnded && connection && stream) connection.reset(stream, Http2ErrorCode.CANCEL);
     if (!call.done) onComplete(call);
+    serveQueue();
   }
 
   function ended(call: C): void {
@@ -87,44 +107,47 @@ export function createHttp2Link<C extends UpstreamCall<C>>(options: LinkOptions<
 
   const handler: Omit<Http2Handler, "onOutput" | "onSettings" | "onGoaway" | "onFatal"> = {
     onInformational(stream, { status, fields, kinds }) {
-      const call = stream.data as C;
+      const { call } = stream.data as Attempt<C>;
       if (!call.done && status !== 100) {
         call.front.sendInformational(call, status, endToEndFields(fields, kinds, options.withheld));
       }
     },
     onResponse(stream, response, endStream) {
-      const call = stream.data as C;
+      const { call } = stream.data as Attempt<C>;
       if (call.done) return;
       call.answered = true;
       onResponse(call, response);
-      sendHead(call, response, endStream);
+      const fields = endToEndFields(response.fields, response.kinds, options.withheld);
+      call.front.sendHead(call, response.status, fields, response.contentLength, endStream);
       if (endStream) ended(call);
     },
     onData(stream, chunk, endStream) {
-      const call = stream.data as C;
-      if (call.done) {
-        connectionOf.get(stream)?.consumed(stream, chunk.length);
-        return;
-      }
-      if (call.front.sendData(call, chunk, endStream)) connectionOf.get(stream)?.consumed(stream, chunk.length);
-      else uncredited.set(call, (uncredited.get(call) ?? 0) + chunk.length);
-      if (endStream) ended(call);
+      const attempt = stream.data as Attempt<C>;
+      const { call } = attempt;
+      if (call.done || call.front.sendData(call, chunk, endStream)) attempt.connection?.consumed(stream, chunk.length);
+      else attempt.uncredited += chunk.length;
+      if (endStream && !call.done) ended(call);
     },
     onTrailers(stream, fields) {
-      const call = stream.data as C;
+      const { call } = stream.data as Attempt<C>;
       if (call.done) return;
-      call.front.end(call, fields);
+      call.front.end(call, passedOn(fields, options));
       ended(call);
     },
     onReset(stream, code) {
-      const call = stream.data as C;
-      const live = call.upstream !== undefined && call.upstreamSlot === stream;
-      if (!live) return;
+      const attempt = stream.data as Attempt<C>;
+      const { call } = attempt;
+      if (call.upstream === undefined || call.upstreamSlot !== attempt) return;
       detach(call);
-      if (!call.done) onFailure(call, "upstream-failed", `the upstream ended the stream with HTTP/2 error ${code}`);
+      if (call.done) return;
+      // Nothing was done for it (RFC 9113 8.7).
+      const refused = code === Http2ErrorCode.REFUSED_STREAM && !call.answered;
+      if (refused && attempt.whole !== undefined && attempt.refusals < maxRefusals) again(attempt, attempt.whole);
+      else onFailure(call, refused ? "upstream-refused" : "upstream-failed", `the upstream ended the stream with HTTP/2 error ${code}`);
+      serveQueue();
     },
     onWritable(stream) {
-      bodyTaken(stream.data as C);
+      bodyTaken((stream.data as Attempt<C>).call);
     },
     onRequest() {
       throw new Error("a client has no requests to receive");
@@ -132,16 +155,18 @@ export function createHttp2Link<C extends UpstreamCall<C>>(options: LinkOptions<
     onPong: ignore,
   };
 
-  function sendHead(call: C, response: ResponseHead, endStream: boolean): void {
-    const fields = endToEndFields(response.fields, response.kinds, options.withheld);
-    call.front.sendHead(call, response.status, fields, response.contentLength, endStream);
+  function again(attempt: Attempt<C>, body: Buffer): void {
+    attempt.refusals++;
+    attempt.call.body = { buffer: body, length: body.length };
+    queue.push(attempt);
   }
 
-  function send({ connection }: Http2Transport, { call, head }: Waiting<C>): void {
+  function send({ connection }: Http2Transport, attempt: Attempt<C>): void {
+    const { call, head } = attempt;
     const { framing } = head;
-    const empty = framing <= 0 && call.bodyEnded && call.trailers.length === 0;
+    const empty = framing <= 0 && call.bodyEnded && call.trailers.length === 0 && !call.tunnel;
     const fields: Field[] = [...head.fields, ...head.added, trailersTaken];
-    if (framing >= 0 && !empty) fields.push(createField("content-length", String(framing)));
+    if (framing >= 0 && !empty && !call.tunnel) fields.push(createField("content-length", String(framing)));
     const { target, authority } = head;
     const request = { method: head.method, scheme: "http", authority, path: target };
     let stream: Http2Stream;
@@ -156,28 +181,46 @@ export function createHttp2Link<C extends UpstreamCall<C>>(options: LinkOptions<
       onFailure(call, "upstream-failed", `HTTP/2 cannot carry the request: ${error.message}`);
       return;
     }
-    stream.data = call;
-    connectionOf.set(stream, connection);
-    call.upstreamSlot = stream;
+    stream.data = attempt;
+    attempt.stream = stream;
+    attempt.connection = connection;
+    call.upstreamSlot = attempt;
     call.upstream = upstream;
     busy++;
     const body = takeBody(call);
-    const whole = call.bodyEnded && call.trailers.length === 0;
-    if (body.length > 0) connection.sendData(stream, body, whole);
-    if (call.bodyEnded && !empty && (body.length === 0 || !whole)) upstream.end(call, call.trailers);
+    const last = call.bodyEnded && call.trailers.length === 0;
+    if (call.bodyEnded && !call.tunnel) attempt.whole = body;
+    if (body.length > 0) connection.sendData(stream, body, last);
+    if (call.bodyEnded && !empty && (body.length === 0 || !last)) upstream.end(call, call.trailers);
     bodyTaken(call);
+  }
+
+  /** Whether the connection can take the call now. Upgrades wait for the upstream to say that it takes any. */
+  function takes({ connection }: Http2Transport, { protocol }: C): boolean {
+    return connection.canRequest() && (protocol === "" || connection.peerAllowsExtendedConnect());
+  }
+
+  /** Fails the upgrades that wait: this upstream takes none, or never said. */
+  function failUpgrades(reason: Reason, detail: string): void {
+    for (const attempt of queue.filter(({ call }) => call.protocol !== "")) {
+      queue.splice(queue.indexOf(attempt), 1);
+      if (!attempt.call.done) onFailure(attempt.call, reason, detail);
+    }
   }
 
   function serveQueue(): void {
     let next = queue[0];
     while (next) {
-      const transport = open.find(({ connection }) => connection.canRequest());
+      const { call } = next;
+      const transport = open.find((each) => takes(each, call));
       if (!transport) break;
       queue.shift();
-      if (!next.call.done) send(transport, next);
+      if (!call.done) send(transport, next);
       next = queue[0];
     }
-    if (queue.length > 0 && opening === 0 && open.length < maxConnections) openConnection();
+    // One that has not said yet how much it takes may take all of it.
+    const settled = open.every(({ connection }) => connection.hasPeerSettings());
+    if (queue.length > 0 && opening === 0 && settled && open.length < maxConnections) openConnection();
   }
 
   function openConnection(): void {
@@ -202,7 +245,7 @@ export function createHttp2Link<C extends UpstreamCall<C>>(options: LinkOptions<
       socket.setTimeout(0);
       const made = attachHttp2(
         socket,
-        { ...handler, onGoaway: () => forget(made), onFatal: () => forget(made), onSettings: serveQueue },
+        { ...handler, onGoaway: () => forget(made), onFatal: () => forget(made), onSettings: () => settled(made) },
         (wired) => createHttp2Connection({ role: "client", handler: wired, now: Date.now }),
         { reads: "owner", onClose: () => forget(made) },
       );
@@ -220,8 +263,19 @@ export function createHttp2Link<C extends UpstreamCall<C>>(options: LinkOptions<
         opening--;
         const detail = cause || `no connection to ${address.host}:${address.port}`;
         for (const { call } of queue.splice(0)) if (!call.done) onFailure(call, "upstream-refused", detail);
-      } else if (queue.length > 0) serveQueue();
+        return;
+      }
+      forget(transport);
+      if (!transport.connection.hasPeerSettings())
+        failUpgrades("upstream-failed", "the upstream closed the connection before it said what it takes");
+      serveQueue();
     });
+  }
+
+  function settled({ connection }: Http2Transport): void {
+    if (queue.length === 0) return;
+    if (!connection.peerAllowsExtendedConnect()) failUpgrades("upgrade-unsupported", "the upstream takes no extended CONNECT");
+    serveQueue();
   }
 
   function forget(transport: Http2Transport): void {
@@ -232,12 +286,15 @@ export function createHttp2Link<C extends UpstreamCall<C>>(options: LinkOptions<
 
   return {
     forward(call, head) {
-      const transport = queue.length === 0 ? open.find(({ connection }) => connection.canRequest()) : undefined;
-      if (transport) send(transport, { call, head });
+      const attempt: Attempt<C> = { call, head, whole: undefined, refusals: 0, connection: undefined, stream: undefined, uncredited: 0 };
+      const transport = queue.length === 0 ? open.find((each) => takes(each, call)) : undefined;
+      if (transport) send(transport, attempt);
       else if (queue.length >= maxQueued) onFailure(call, "overloaded", `${queue.length} requests wait for the upstream already`);
       else {
-        queue.push({ call, head });
-        serveQueue();
+        queue.push(attempt);
+        const known = open.find(({ connection }) => connection.hasPeerSettings());
+        if (known) settled(known);
+        else serveQueue();
       }
     },
     inFlight: () => busy + queue.length,

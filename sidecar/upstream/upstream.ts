@@ -2,11 +2,12 @@
  * The contract between a call and the program that answers it: the application behind this sidecar, or a host outside the mesh.
  * Hot path.
  */
-import type { Field } from "../../common/http/field.ts";
+import { kindsIn, type Field } from "../../common/http/field.ts";
 import type { ResponseHead } from "../../common/http/message.ts";
 import type { Address } from "../../common/runtime/environment.ts";
 import { collectedBytes, nothingCollected, type Collected } from "../body.ts";
 import type { Front, FrontCall } from "../front/front.ts";
+import { endToEndFields } from "../http1/end-to-end.ts";
 import type { Reason } from "../reason.ts";
 
 /** The far side of a call that is under way. */
@@ -68,6 +69,11 @@ export interface LinkOptions<C> {
   readonly onComplete: (call: C) => void;
   /** The upstream did not answer, or not properly. Nothing has been sent to the client when `call.answered` is false. */
   readonly onFailure: (call: C, reason: Reason, detail: string) => void;
+}
+
+/** Trailers of an answer, without what the links withhold of its head. */
+export function passedOn(trailers: readonly Field[], { withheld }: { readonly withheld: number }): readonly Field[] {
+  return trailers.length === 0 ? trailers : endToEndFields(trailers, kindsIn(trailers), withheld);
 }
 
 /** What waited for the upstream, and waits no more. */
