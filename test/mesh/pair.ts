@@ -1,0 +1,47 @@
+/**
+ * The mesh that a protocol is tried in: `caller` and `target`, each beside its sidecar. `caller` may do anything at the services
+ * `target`, `fragile` (an application that can be taken away) and `absent` (where none listens), and only GET at `guarded`, which
+ * is served as `target` is.
+ */
+import type { Server } from "node:net";
+import { startMesh, type SidecarSettings, type TestMesh } from "./harness.ts";
+
+const workload = (name: string) => `---
+{ apiVersion: countersign.dev/v1, kind: Workload, metadata: { name: ${name}, namespace: shop }, spec: {} }
+`;
+const service = (name: string, spec: string) => `---
+{ apiVersion: countersign.dev/v1, kind: Service, metadata: { name: ${name}, namespace: shop }, spec: { ports: [{ port: 80 }]${spec} } }
+`;
+const yaml = [
+  "{ apiVersion: countersign.dev/v1, kind: Mesh, metadata: { name: mesh }, spec: { trustDomain: test.example, auditSample: 1 } }\n",
+  workload("caller"),
+  workload("target"),
+  workload("fragile"),
+  workload("absent"),
+  service("caller", ", calls: [target, fragile, absent, { service: guarded, actions: [GET] }]"),
+  service("target", ""),
+  service("fragile", ""),
+  service("absent", ""),
+  service("guarded", ", identities: [{ serviceAccount: target }]"),
+].join("");
+
+export interface Pair {
+  readonly mesh: TestMesh;
+  /** Of the caller's sidecar. */
+  readonly outbound: string;
+}
+
+/** An application of the test: a server of Node's, or the port of whatever else listens on loopback. */
+export type Application = Server | number;
+
+function settings(application: Application): SidecarSettings {
+  return typeof application === "number" ? { environment: { COUNTERSIGN_APP: `127.0.0.1:${application}` } } : { application };
+}
+
+export async function startPair(target: Application, fragile: Application = target): Promise<Pair> {
+  const mesh = await startMesh({
+    yaml,
+    workloads: { caller: {}, target: settings(target), fragile: settings(fragile), absent: {} },
+  });
+  return { mesh, outbound: mesh.sidecar("caller").outbound };
+}
