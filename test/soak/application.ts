@@ -9,6 +9,7 @@ import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import { Server, ServerCredentials, type handleBidiStreamingCall, type handleUnaryCall } from "@grpc/grpc-js";
 import { talkService } from "./talk.ts";
+import { acceptOf } from "./websocket-accept.ts";
 
 export interface SoakApplication extends AsyncDisposable {
   readonly httpPort: number;
@@ -29,11 +30,14 @@ export async function startApplication(): Promise<SoakApplication> {
     response.end(request.url);
   });
   const upgraded = new Set<Duplex>();
-  http.on("upgrade", (_request, socket: Duplex, head: Buffer) => {
+  http.on("upgrade", (request, socket: Duplex, head: Buffer) => {
     upgraded.add(socket);
     socket.on("close", () => upgraded.delete(socket));
     socket.on("error", () => socket.destroy());
-    socket.write("HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n");
+    const accept = acceptOf(request.headers["sec-websocket-key"] ?? "");
+    socket.write(
+      `HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: ${accept}\r\n\r\n`,
+    );
     if (head.length > 0) socket.write(head);
     socket.pipe(socket);
   });

@@ -40,11 +40,14 @@ function windows(samples: readonly MemorySample[], read: (window: readonly Memor
   return [...byWindow].map(([index, window]) => ({ x: (index + 0.5) * windowSeconds, y: read(window) }));
 }
 
-/**
- * What is warm by `warmSeconds` may grow by a tenth, or by `slackMegabytes` where that is more: compiled code and caches fill
- * for a while, and a short soak sees little else. A leak goes on.
- */
-export function trendsOf(sidecar: string, samples: readonly MemorySample[], warmSeconds: number, slackMegabytes: number): Trend[] {
+/** Megabytes that each may grow by, however little there was of it. */
+export interface Slack {
+  readonly resident: number;
+  readonly heap: number;
+}
+
+/** What is warm by `warmSeconds` may grow by a tenth, or by the slack where that is more. A leak goes on. */
+export function trendsOf(sidecar: string, samples: readonly MemorySample[], warmSeconds: number, slack: Slack): Trend[] {
   const warm = samples.filter(({ at }) => at >= warmSeconds);
   const series = {
     resident: windows(warm, (window) => median(window.map(({ residentMegabytes }) => residentMegabytes))),
@@ -56,7 +59,7 @@ export function trendsOf(sidecar: string, samples: readonly MemorySample[], warm
     const growth = slope(points) * span;
     const middle = points.reduce((sum, { y }) => sum + y, 0) / points.length;
     const from = middle - growth / 2;
-    const limitMegabytes = Math.max(slackMegabytes, from / 10);
+    const limitMegabytes = Math.max(slack[figure], from / 10);
     return { sidecar, figure, fromMegabytes: from, toMegabytes: from + growth, limitMegabytes, flat: growth <= limitMegabytes };
   });
 }

@@ -16,11 +16,11 @@ function sawtooth(seconds: number, risePerSecond: number): MemorySample[] {
 describe("memory", () => {
   test("a heap that fills and is collected is flat, whatever it did while it warmed up", () => {
     const samples = sawtooth(600, 0).map((sample) => (sample.at < 100 ? { ...sample, heapMegabytes: 5, residentMegabytes: 50 } : sample));
-    expect(trendsOf("caller", samples, 200, 5).map(({ flat }) => flat)).toEqual([true, true]);
+    expect(trendsOf("caller", samples, 200, { resident: 5, heap: 5 }).map(({ flat }) => flat)).toEqual([true, true]);
   });
 
   test("a leak of a megabyte in ten seconds is found, and by how much", () => {
-    const [resident, heap] = trendsOf("caller", sawtooth(600, 0.1), 200, 5);
+    const [resident, heap] = trendsOf("caller", sawtooth(600, 0.1), 200, { resident: 5, heap: 5 });
     expect(resident).toMatchObject({ sidecar: "caller", figure: "resident", flat: false });
     expect(resident?.fromMegabytes).toBeCloseTo(110, -1);
     expect(resident?.toMegabytes).toBeCloseTo(150, -1);
@@ -28,8 +28,8 @@ describe("memory", () => {
   });
 
   test("growth within the slack is flat, and of nothing there is no trend to call flat", () => {
-    expect(trendsOf("caller", sawtooth(60, 0.1), 20, 40).every(({ flat }) => flat)).toBe(true);
-    expect(trendsOf("caller", [], 20, 40).every(({ flat }) => !flat)).toBe(true);
+    expect(trendsOf("caller", sawtooth(60, 0.1), 20, { resident: 40, heap: 40 }).every(({ flat }) => flat)).toBe(true);
+    expect(trendsOf("caller", [], 20, { resident: 40, heap: 40 }).every(({ flat }) => !flat)).toBe(true);
   });
 });
 
@@ -62,7 +62,7 @@ const good: Findings = {
   renewals: 4,
   disturbances: { flips: 10, receiverRestarts: 3, planeRestarts: 2 },
   memory: [{ sidecar: "caller", samples: sawtooth(60, 0) }],
-  trends: trendsOf("caller", sawtooth(60, 0), 20, 5),
+  trends: trendsOf("caller", sawtooth(60, 0), 20, { resident: 5, heap: 5 }),
 };
 
 describe("the verdict", () => {
@@ -80,7 +80,7 @@ describe("the verdict", () => {
     ["no renewal", { renewals: 0 }, "no certificate renewed"],
     ["no restart", { disturbances: { flips: 1, receiverRestarts: 1, planeRestarts: 0 } }, "no control plane restarted"],
     ["broken off", { broken: "a sidecar ended" }, "a sidecar ended"],
-    ["a leak", { trends: trendsOf("caller", sawtooth(600, 1), 20, 5) }, "caller resident memory from"],
+    ["a leak", { trends: trendsOf("caller", sawtooth(600, 1), 20, { resident: 5, heap: 5 }) }, "caller resident memory from"],
   ])("%s: failed", (_name, finding, reason) => {
     const findings = { ...good, ...finding };
     expect(verdictOn(findings).join("; ")).toContain(reason);

@@ -13,7 +13,7 @@ import { grpc } from "./lanes/grpc.ts";
 import { large, post, small } from "./lanes/http.ts";
 import { describe, type Lane } from "./lanes/lane.ts";
 import { websocket } from "./lanes/websocket.ts";
-import { sampleMemory, trendsOf, type MemorySample } from "./memory-watch.ts";
+import { sampleMemory, trendsOf, type MemorySample, type Slack } from "./memory-watch.ts";
 import { startMesh, type Sidecar } from "./mesh.ts";
 import type { Kind, SoakOptions } from "./options.ts";
 import { progressLine, type Findings } from "./report.ts";
@@ -111,7 +111,7 @@ async function readDecisions({ admin }: Sidecar): Promise<GateDecision[]> {
   return (await response.json()) as GateDecision[];
 }
 
-/** Megabytes by which memory may grow however little there was of it: more while compiled code and caches are still to come. */
-function slackFor(seconds: number): number {
-  return seconds < 300 ? 40 : 10;
+/** A short soak ends before compiled code, caches and the collector's reserves have their full size. */
+function slackFor(seconds: number): Slack {
+  return seconds < 300 ? { resident: 80, heap: 20 } : { resident: 15, heap: 5 };
 }

@@ -1,9 +1,11 @@
 /** Upgraded connections: opened, talked over for a while, closed by the client. What was said has to come back, in order. */
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { request, type IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import { addressOf } from "../../mesh/clients.ts";
+import { acceptOf } from "../websocket-accept.ts";
 import { callLimitMs, nextNumber, repeat, type Lane } from "./lane.ts";
 
 const messages = 20;
@@ -19,15 +21,19 @@ function frame(text: string): Buffer {
 
 async function upgrade(outbound: string, path: string, signal: AbortSignal): Promise<Duplex> {
   const { promise, resolve, reject } = Promise.withResolvers<Duplex>();
+  const key = randomBytes(16).toString("base64");
   const headers = {
     host: "app",
     connection: "Upgrade",
     upgrade: "websocket",
     "sec-websocket-version": "13",
-    "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+    "sec-websocket-key": key,
   };
   const sent = request({ ...addressOf(outbound), path, headers, agent: false, signal });
-  sent.on("upgrade", (_response, socket) => resolve(socket));
+  sent.on("upgrade", (response, socket) => {
+    if (response.headers["sec-websocket-accept"] === acceptOf(key)) resolve(socket);
+    else reject(new Error("upgraded by somebody who has not read the request"));
+  });
   sent.on("response", (response: IncomingMessage) => {
     response.resume();
     reject(new Error(`not upgraded: status ${response.statusCode} ${String(response.headers["x-countersign-reason"] ?? "")}`));
