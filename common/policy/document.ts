@@ -1,5 +1,5 @@
 /**
- * Policy documents: IAM's JSON grammar, from JSON or YAML, checked whole. What this does not know it refuses, with line, column and
+ * Policy documents: IAM's JSON grammar, from JSON or (yaml.ts) YAML, checked whole. What this does not know it refuses, with line, column and
  * path: a misspelt element that is ignored is a policy that says something else than its author meant.
  * https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html
  *
@@ -11,7 +11,6 @@ import type { PrincipalElement } from "./principal.ts";
 import { checkSize, failAt, sourceFromValue, type Source, type SourceEntry } from "./source.ts";
 import { readStatement } from "./statement.ts";
 import { readList, readMapping, readText } from "./read.ts";
-import { sourceFromYaml } from "./yaml.ts";
 
 /**
  * What a document is for: `identity` (permissions, boundaries, session policies, guardrails) names no principal, `resource` has
@@ -53,11 +52,6 @@ const idText = /^[\x20-\x7e]{1,256}$/;
 /** Throws PolicyError. */
 export function policyFromJson(text: string, kind: PolicyKind): PolicyDocument {
   return policyFromSource(sourceFromJson(text), kind);
-}
-
-/** Throws PolicyError. */
-export function policyFromYaml(text: string, kind: PolicyKind): PolicyDocument {
-  return policyFromSource(sourceFromYaml(text), kind);
 }
 
 /** From a value that another reader parsed, so that errors have a path but no line. Throws PolicyError. */

@@ -1,8 +1,9 @@
 /**
  * The YAML subset in which policies may be written: one document of plain mappings, sequences and scalars of YAML 1.2's core
- * schema. Anchors, aliases, tags, merge keys and directives are refused, so that what is read is what stands there.
+ * schema. A file of its own, because sidecars read JSON alone and need not load a reader of YAML. Anchors, aliases, tags, merge keys and directives are refused, so that what is read is what stands there.
  */
 import { Composer, isMap, isScalar, isSeq, Parser, type CST, type Node } from "yaml";
+import { policyFromSource, type PolicyDocument, type PolicyKind } from "./document.ts";
 import { PolicyError } from "./error.ts";
 import { checkSize, failAt, maxDocumentDepth, placeOf, type Source, type SourceEntry, type SourceNode } from "./source.ts";
 
@@ -13,6 +14,11 @@ const refused = new Map<string, string>([
   ["directive", "directives"],
 ]);
 const numberLiteral = /^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?$/;
+
+/** Throws PolicyError. */
+export function policyFromYaml(text: string, kind: PolicyKind): PolicyDocument {
+  return policyFromSource(sourceFromYaml(text), kind);
+}
 
 /** Reads one YAML document. Throws PolicyError: `too-large`, `too-deep`, `syntax`, `duplicate-key`, `wrong-type`. */
 export function sourceFromYaml(text: string): Source {

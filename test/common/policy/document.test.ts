@@ -1,13 +1,7 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import {
-  formatPolicy,
-  maxStatements,
-  policyFromJson,
-  policyFromValue,
-  policyFromYaml,
-  type PolicyKind,
-} from "../../../common/policy/document.ts";
+import { formatPolicy, maxStatements, policyFromJson, policyFromValue, type PolicyKind } from "../../../common/policy/document.ts";
+import { policyFromYaml } from "../../../common/policy/yaml.ts";
 import { PolicyError } from "../../../common/policy/error.ts";
 import { documentOf, identityStatement, resourceStatement } from "./arbitraries.ts";
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { policyFromJson, policyFromYaml } from "../../../common/policy/document.ts";
+import { policyFromJson } from "../../../common/policy/document.ts";
 import { PolicyError } from "../../../common/policy/error.ts";
-import { sourceFromYaml } from "../../../common/policy/yaml.ts";
+import { policyFromYaml, sourceFromYaml } from "../../../common/policy/yaml.ts";
 
 function errorOf(text: string): PolicyError {
   try {
