@@ -25,20 +25,22 @@ export interface ProgressWatchOptions {
   readonly schedule: Schedule;
   /** What is under way: 0 for nothing, another number for each thing. */
   readonly mark: () => number;
-  /** Called when something is late; the watch has ended then. */
+  /** Called once, when something is late; nothing is watched any more then. */
   readonly onLate: () => void;
 }
 
 export function createProgressWatch({ limit, schedule, mark, onLate }: ProgressWatchOptions): ProgressWatch {
   let cancelTimer: (() => void) | undefined;
+  let over = false;
 
   function touch(): void {
-    if (cancelTimer !== undefined || limit === 0) return;
+    if (cancelTimer !== undefined || limit === 0 || over) return;
     const begun = mark();
     if (begun === 0) return;
     cancelTimer = schedule(() => {
       cancelTimer = undefined;
-      if (mark() === begun) onLate();
+      over = mark() === begun;
+      if (over) onLate();
       else touch();
     }, limit);
   }

@@ -44,6 +44,10 @@ export interface MessageReader {
   readonly close: () => void;
   /** No byte of a message has come since the last one ended. */
   readonly idle: boolean;
+  /** For a `ProgressWatch`: a head begun and not whole, or the first request, begun by connecting; the same number for the same head. */
+  readonly headMark: number;
+  /** The same of a body: another number whenever bytes come. */
+  readonly bodyMark: number;
 }
 
 const HEAD = 0;
@@ -64,6 +68,8 @@ export function createMessageReader(role: MessageRole, limits: Http1Limits, stop
   /** Bytes of a body still to come. */
   let remaining = 0;
   let emptyLineSeen = false;
+  let heads = 0;
+  let pushes = 0;
   let switched = false;
   let ended = false;
 
@@ -139,6 +145,7 @@ export function createMessageReader(role: MessageRole, limits: Http1Limits, stop
         return;
       }
       emptyLineSeen = false;
+      heads++;
       role.parse(head);
       head.reset();
     } catch (error) {
@@ -228,6 +235,7 @@ export function createMessageReader(role: MessageRole, limits: Http1Limits, stop
   return {
     push(chunk) {
       if (state === CLOSED || chunk.length === 0) return;
+      pushes++;
       if (state === DETACHED) throw new Error("push after takeRemainder");
       if (state === STOPPED) hold(chunk, 0, chunk.length);
       else run(chunk, 0, chunk.length);
@@ -250,6 +258,12 @@ export function createMessageReader(role: MessageRole, limits: Http1Limits, stop
     close,
     get idle() {
       return state === STOPPED || (state === HEAD && !head.partial);
+    },
+    get headMark() {
+      return state === HEAD && (head.partial || (role.pipelined && heads === 0)) ? heads + 1 : 0;
+    },
+    get bodyMark() {
+      return state > HEAD && state < STOPPED ? pushes : 0;
     },
   };
 }

@@ -43,6 +43,9 @@ export interface RequestParser {
   close(): void;
   /** No byte of a request is outstanding: the connection may be closed without harm. */
   readonly idle: boolean;
+  /** For slow-peer.ts: what of a request is awaited, 0 for nothing. */
+  readonly headMark: number;
+  readonly bodyMark: number;
   readonly keepAlive: boolean;
   /** The client waits for 100 before it sends its body. */
   readonly expectContinue: boolean;
@@ -124,6 +127,12 @@ export function createRequestParser(handler: RequestHandler, limits: Http1Limits
     close: reader.close,
     get idle() {
       return reader.idle;
+    },
+    get headMark() {
+      return reader.headMark;
+    },
+    get bodyMark() {
+      return reader.bodyMark;
     },
     keepAlive: true,
     expectContinue: false,

@@ -46,6 +46,9 @@ export interface ResponseParser {
   /** Whether the connection may be used for another request. */
   readonly keepAlive: boolean;
   readonly version: 0 | 1;
+  /** For slow-peer.ts: what of a response has begun and is awaited, 0 for nothing. */
+  readonly headMark: number;
+  readonly bodyMark: number;
 }
 
 const emptyBodied = (status: number): boolean => status < 200 || status === 204 || status === 304;
@@ -148,6 +151,12 @@ export function createResponseParser(handler: ResponseHandler, limits: Http1Limi
     },
     takeRemainder: reader.takeRemainder,
     close: reader.close,
+    get headMark() {
+      return reader.headMark;
+    },
+    get bodyMark() {
+      return reader.bodyMark;
+    },
     keepAlive: true,
     version: 1 as 0 | 1,
   };

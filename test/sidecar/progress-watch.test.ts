@@ -62,6 +62,9 @@ describe("a progress watch", () => {
     slow.watch.touch();
     slow.pass();
     expect([slow.late, slow.running]).toEqual([1, 0]);
+    slow.mark = 8;
+    slow.watch.touch();
+    expect([slow.late, slow.running]).toEqual([1, 0]);
   });
 
   it("gives each thing its own time", () => {
