@@ -38,33 +38,52 @@ const ofTheSignature: ReadonlySet<string> = new Set([
 ]);
 const bodied: ReadonlySet<string> = new Set(["POST", "PUT", "PATCH"]);
 
-export function createForwarder(responder: Responder): Forwarder {
-  const links = new Map<string, Link<Exchange>>();
+/** The ways to one address of an application, each made when it is first needed. */
+interface AppLinks {
+  http: Link<Exchange> | undefined;
+  h2: Link<Exchange> | undefined;
+  tcp: Link<Exchange> | undefined;
+}
 
-  function linkTo(address: Address, kind: string, create: (options: LinkOptions<Exchange>) => Link<Exchange>): Link<Exchange> {
-    const key = `${kind} ${addressToString(address)}`;
-    let link = links.get(key);
-    if (!link) {
-      link = create({
-        address,
-        withheld: FieldKind.IDENTITY,
-        onResponse(exchange, response) {
-          exchange.respondedAt = performance.now();
-          exchange.status = response.status;
-        },
-        onComplete: (exchange) => responder.completed(exchange),
-        onFailure: (exchange, reason, detail) => responder.refuse(exchange, { reason, detail }),
-      });
-      links.set(key, link);
-    }
-    return link;
+export function createForwarder(responder: Responder): Forwarder {
+  const byAddress = new Map<string, AppLinks>();
+  /** The same, for those who have the port at hand. */
+  const byPort = new WeakMap<ServedPort, AppLinks>();
+
+  function linksOf(port: ServedPort): AppLinks {
+    let links = byPort.get(port);
+    if (links) return links;
+    const key = addressToString(port.application);
+    links = byAddress.get(key) ?? { http: undefined, h2: undefined, tcp: undefined };
+    byAddress.set(key, links);
+    byPort.set(port, links);
+    return links;
+  }
+
+  function linkOptions(address: Address): LinkOptions<Exchange> {
+    return {
+      address,
+      withheld: FieldKind.IDENTITY,
+      onResponse(exchange, response) {
+        exchange.respondedAt = performance.now();
+        exchange.status = response.status;
+      },
+      onComplete: (exchange) => responder.completed(exchange),
+      onFailure: (exchange, reason, detail) => responder.refuse(exchange, { reason, detail }),
+    };
   }
 
   function choose({ exchange, port }: Permit): Link<Exchange> {
-    const { application } = port;
-    if (exchange.tunnel && exchange.protocol === "") return linkTo(application, "tcp", createTunnelLink);
-    if (speaksHttp2(exchange, port)) return linkTo(application, "h2", createHttp2Link);
-    return linkTo(application, "http", createHttp1Pool);
+    const links = linksOf(port);
+    if (exchange.tunnel && exchange.protocol === "") return (links.tcp ??= createTunnelLink(linkOptions(port.application)));
+    if (speaksHttp2(exchange, port)) return (links.h2 ??= createHttp2Link(linkOptions(port.application)));
+    return (links.http ??= createHttp1Pool(linkOptions(port.application)));
+  }
+
+  function* everyLink(): Generator<Link<Exchange>> {
+    for (const { http, h2, tcp } of byAddress.values()) {
+      for (const link of [http, h2, tcp]) if (link) yield link;
+    }
   }
 
   return {
@@ -75,11 +94,11 @@ export function createForwarder(responder: Responder): Forwarder {
     },
     inFlight() {
       let total = 0;
-      for (const link of links.values()) total += link.inFlight();
+      for (const link of everyLink()) total += link.inFlight();
       return total;
     },
     close() {
-      for (const link of links.values()) link.close();
+      for (const link of everyLink()) link.close();
     },
   };
 }
