@@ -31,8 +31,9 @@ const grpcStatusOf = new Map<number, number>([
 ]);
 const grpcUnavailable = 14;
 
+/** gRPC is POST, whatever else says that it is gRPC. */
 export function isGrpc(head: RequestHead): boolean {
-  return findField(head.fields, "content-type")?.value.startsWith("application/grpc") === true;
+  return head.method === "POST" && findField(head.fields, "content-type")?.value.startsWith("application/grpc") === true;
 }
 
 /** What ends an answer to gRPC that has begun and cannot be completed: trailers, for a stream that is cut says less. */

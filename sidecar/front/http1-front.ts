@@ -8,6 +8,7 @@ import type { Field } from "../../common/http/field.ts";
 import { createRequestParser } from "../http1/request-parser.ts";
 import { createResponseWriter } from "../http1/response-writer.ts";
 import { upgradeOffer, webSocketAccept } from "../http1/upgrade.ts";
+import { cut } from "../cut.ts";
 import type { CallSink, Front, FrontCall, FrontConnection } from "./front.ts";
 
 const noFields: readonly Field[] = [];
@@ -141,9 +142,7 @@ export function serveHttp1<C extends FrontCall>(socket: Socket, sink: CallSink<C
       writer.end(trailers);
       answered();
     },
-    abort() {
-      socket.destroy();
-    },
+    abort: () => cut(socket),
     resume() {
       waiting = false;
       if (!held) socket.resume();
@@ -173,7 +172,7 @@ export function serveHttp1<C extends FrontCall>(socket: Socket, sink: CallSink<C
       if (broken) {
         sink.cancel(broken);
         if (answering) {
-          socket.destroy();
+          cut(socket);
           return;
         }
       }

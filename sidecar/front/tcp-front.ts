@@ -5,6 +5,7 @@
 import type { Socket } from "node:net";
 import type { Field } from "../../common/http/field.ts";
 import type { RequestHead } from "../../common/http/message.ts";
+import { cut } from "../cut.ts";
 import type { CallSink, Front, FrontCall, FrontConnection } from "./front.ts";
 
 const noFields: readonly Field[] = [];
@@ -14,9 +15,10 @@ export function serveTcp<C extends FrontCall>(socket: Socket, authority: string,
   const head: RequestHead = { method: "CONNECT", target: authority, authority, scheme: "", fields: noFields, kinds: 0, contentLength: -1 };
   const front: Front<C> = {
     sendInformational: ignore,
-    sendHead(_call, status) {
+    sendHead(_call, status, _fields, _contentLength, end) {
       // There is no way to say why: a refused connection is one that closes.
-      if (status >= 300) socket.destroy();
+      if (status >= 300) cut(socket);
+      else if (end) socket.end();
     },
     sendData(_call, chunk, end) {
       const room = chunk.length === 0 || socket.write(Buffer.from(chunk));
@@ -24,7 +26,7 @@ export function serveTcp<C extends FrontCall>(socket: Socket, authority: string,
       return room;
     },
     end: () => void socket.end(),
-    abort: () => void socket.destroy(),
+    abort: () => cut(socket),
     resume: () => void socket.resume(),
   };
   const call = sink.begin(front, undefined, head, "tcp", "");

@@ -89,8 +89,9 @@ export function createHttp1Pool<C extends UpstreamCall<C>>(options: LinkOptions<
     connection.request = request;
     connection.received = false;
     const upgrading = call.protocol !== "";
-    // The request of an upgrade has no body; what comes behind it is for the other protocol.
-    connection.sent = call.bodyEnded || upgrading;
+    connection.sent = call.bodyEnded;
+    // Many servers let go of a connection that offered something, whatever they answer.
+    if (upgrading) connection.closing = true;
     connection.chunked = head.framing === CHUNKED_BODY;
     call.upstream = connection;
     busy++;

@@ -5,6 +5,7 @@
 import { connect, type Socket } from "node:net";
 import type { Field } from "../../common/http/field.ts";
 import { noBody } from "../body.ts";
+import { cut } from "../cut.ts";
 import { bodyTaken, takeBody, type Link, type LinkOptions, type Upstream, type UpstreamCall } from "./upstream.ts";
 
 export interface Tunnel<C> extends Upstream<C> {
@@ -43,7 +44,7 @@ export function openTunnel<C extends UpstreamCall<C>>(socket: Socket, call: C, {
       if (!call.done) onFailure(call, "upstream-failed", detail);
     },
     resume: () => void socket.resume(),
-    cancel: () => void socket.destroy(),
+    cancel: () => cut(socket),
     send: (_call, chunk) => socket.write(Buffer.from(chunk)),
     end() {
       sent = true;

@@ -1,6 +1,6 @@
 /**
  * The mesh that a protocol is tried in: `caller` and `target`, each beside its sidecar. `caller` may do anything at the services
- * `target`, `fragile` (an application that can be taken away) and `absent` (where none listens), and only GET at `guarded`, which
+ * `target`, `fragile` (an application that can be taken away) and `absent` (where none listens), and only DELETE at `guarded`, which
  * is served as `target` is.
  */
 import type { Server } from "node:net";
@@ -18,7 +18,7 @@ const yaml = [
   workload("target"),
   workload("fragile"),
   workload("absent"),
-  service("caller", ", calls: [target, fragile, absent, { service: guarded, actions: [GET] }]"),
+  service("caller", ", calls: [target, fragile, absent, { service: guarded, actions: [DELETE] }]"),
   service("target", ""),
   service("fragile", ""),
   service("absent", ""),
