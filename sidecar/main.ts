@@ -131,7 +131,7 @@ export async function runSidecar(environment: Environment, signal: AbortSignal, 
   const metricsAddress = await listen(metrics, config.metrics, "metrics");
   missing.delete("listeners");
 
-  observe(registry, { mesh, identity: () => identity, now: clock.now });
+  observe(registry, { mesh, identity: () => identity, now: clock.now, droppedLines: logging.dropped });
 
   const watch = createWatch({
     controlPlane: () => controlPlane,
@@ -229,7 +229,7 @@ export async function runSidecar(environment: Environment, signal: AbortSignal, 
 
 function observe(
   registry: Registry,
-  sources: { mesh: ReturnType<typeof createMeshState>; identity: () => Identity; now: () => number },
+  sources: { mesh: ReturnType<typeof createMeshState>; identity: () => Identity; now: () => number; droppedLines: () => number },
 ): void {
   const gauges: readonly [string, string, () => number][] = [
     ["countersign_snapshot_revision", "Revision in force", () => sources.mesh.current()?.revision ?? 0],
@@ -238,6 +238,7 @@ function observe(
       "Since the snapshot in force was applied",
       () => (sources.now() - (sources.mesh.current()?.appliedAt ?? sources.now())) / 1000,
     ],
+    ["countersign_log_lines_dropped", "Lines of the log that nobody read fast enough", sources.droppedLines],
     [
       "countersign_svid_remaining_seconds",
       "Until the certificate of this workload expires",

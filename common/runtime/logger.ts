@@ -46,7 +46,12 @@ export interface Logging {
   readonly level: () => LogLevel;
   /** Applies to `logger` and to every child made from it. */
   readonly setLevel: (level: LogLevel) => void;
+  /** Lines that were lost because nobody read them fast enough. */
+  readonly dropped: () => number;
 }
+
+/** Bytes of lines that wait for a slow reader of stdout. */
+const maxWaiting = 4 * 1024 * 1024;
 
 /** `destination` is stdout unless given. Children are for parts of the program, made once: each is remembered for `setLevel`. */
 export function createLogging(options: {
@@ -55,6 +60,8 @@ export function createLogging(options: {
   readonly destination?: DestinationStream;
 }): Logging {
   const children: Logger[] = [];
+  let dropped = 0;
+  const destination = options.destination ?? stdout(() => dropped++);
   const settings = {
     name: options.name,
     level: options.level,
@@ -64,12 +71,23 @@ export function createLogging(options: {
       children.push(child);
     },
   };
-  const logger = options.destination === undefined ? pino(settings) : pino(settings, options.destination);
+  const logger = pino(settings, destination);
   return {
     logger,
     level: () => logger.level as LogLevel,
     setLevel(level) {
       for (const each of [logger, ...children]) each.level = level;
     },
+    dropped: () => dropped,
   };
+}
+
+/**
+ * Written behind the program's back: a reader that is slow, or gone, must not hold up a call. What still waits when the
+ * process exits is written then.
+ */
+function stdout(onDrop: () => void): DestinationStream {
+  const stream = pino.destination({ dest: 1, sync: false, maxLength: maxWaiting });
+  stream.on("drop", onDrop);
+  return stream;
 }
