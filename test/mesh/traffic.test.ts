@@ -105,7 +105,7 @@ describe("instances that fail", () => {
       bad = { application: createServer(() => relay?.cut()), environment: { COUNTERSIGN_ADVERTISE: address } };
       atEnd.push(() => relay?.close());
     }
-    const traffic = "{ connectTimeoutMs: 200, outlierDetection: { consecutiveFailures: 3 } }";
+    const traffic = "{ connectTimeoutMs: 500, outlierDetection: { consecutiveFailures: 2 } }";
     const { ask, targets } = await started(resources(traffic), [
       { application: application("good") },
       { application: application("well") },
@@ -191,6 +191,14 @@ describe("a service that is slow", () => {
     return { server, waiting, gone: () => gone };
   }
 
+  /** The connections and the session are there, so that a time-out is the application's alone. */
+  async function connected(ask: (request: Partial<Call>) => Promise<string>): Promise<void> {
+    await until("there are connections", async () => {
+      const answers = await Promise.all(Array.from({ length: 10 }, () => ask({ path: "/fast" })));
+      return answers.every((each) => each === "fast");
+    });
+  }
+
   test("is called by no more at once than it says; the next is refused at once", async () => {
     const slow = slowApplication();
     const { ask } = await started(resources("{ maxConcurrentRequests: 4 }"), [{ application: slow.server }]);
@@ -212,7 +220,8 @@ describe("a service that is slow", () => {
 
   test("answers 504 when the time is over, and the application learns that nobody waits", async () => {
     const slow = slowApplication();
-    const { ask } = await started(resources("{ requestTimeoutMs: 100 }"), [{ application: slow.server }, { application: slow.server }]);
+    const { ask } = await started(resources("{ requestTimeoutMs: 1000 }"), [{ application: slow.server }, { application: slow.server }]);
+    await connected(ask);
     expect(await ask()).toBe("504 upstream-timeout");
     // Its time is spent: it was not tried again.
     expect(slow.waiting).toHaveLength(1);
@@ -223,7 +232,8 @@ describe("a service that is slow", () => {
 
   test("may take its time over an answer that has begun", async () => {
     const slow = slowApplication();
-    const { ask } = await started(resources("{ requestTimeoutMs: 100 }"), [{ application: slow.server }]);
+    const { ask } = await started(resources("{ requestTimeoutMs: 1000 }"), [{ application: slow.server }]);
+    await connected(ask);
     const answer = ask();
     await until("it is there", () => slow.waiting.length === 1);
     slow.waiting[0]?.write("one ");
