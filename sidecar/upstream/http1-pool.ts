@@ -19,6 +19,7 @@ import {
   bodyTaken,
   passedOn,
   takeBody,
+  unreached,
   type ForwardedHead,
   type Link,
   type LinkOptions,
@@ -80,6 +81,7 @@ export function createHttp1Pool<C extends UpstreamCall<C>>(options: LinkOptions<
   const idle: Connection<C>[] = [];
   const queue: Request<C>[] = [];
   let open = 0;
+  let connecting = 0;
   let busy = 0;
   let closed = false;
 
@@ -154,9 +156,16 @@ export function createHttp1Pool<C extends UpstreamCall<C>>(options: LinkOptions<
       connection.socket.destroy();
       return;
     }
-    const next = queue.shift();
+    const next = waiting();
     if (next) send(connection, next);
     else idle.push(connection);
+  }
+
+  /** The next that somebody still waits for. */
+  function waiting(): Request<C> | undefined {
+    let next = queue.shift();
+    while (next?.call.done) next = queue.shift();
+    return next;
   }
 
   function leaveIdle(connection: Connection<C>): void {
@@ -199,7 +208,9 @@ export function createHttp1Pool<C extends UpstreamCall<C>>(options: LinkOptions<
 
   function openConnection(first: Request<C>): void {
     open++;
-    let connected = false;
+    connecting++;
+    /** Until it is sent: not before there is a connection, so that nothing of it is lost where there is none. */
+    let pending: Request<C> | undefined = first;
     const socket = connect({
       host: address.host,
       port: address.port,
@@ -308,8 +319,11 @@ export function createHttp1Pool<C extends UpstreamCall<C>>(options: LinkOptions<
       socket.destroy(new Error(`no connection within ${connectTimeoutMs} ms`));
     }, connectTimeoutMs);
     socket.on("connect", () => {
-      connected = true;
       clearTimeout(timer);
+      connecting--;
+      pending = undefined;
+      if (first.call.done) release(connection);
+      else send(connection, first);
     });
     socket.on("drain", () => {
       if (connection.call) bodyTaken(connection.call);
@@ -333,15 +347,15 @@ export function createHttp1Pool<C extends UpstreamCall<C>>(options: LinkOptions<
       clearTimeout(timer);
       open--;
       leaveIdle(connection);
-      if (connection.tunnel) connection.tunnel.closed(cause || "the upstream closed the connection");
-      else if (connection.call) {
-        const reason = connected ? "upstream-failed" : "upstream-refused";
-        fail(connection, reason, cause || `the upstream closed the connection to ${address.host}:${address.port}`);
-      }
-      const next = open < maxConnections ? queue.shift() : undefined;
+      const detail = cause || `the upstream closed the connection to ${address.host}:${address.port}`;
+      if (pending) {
+        connecting--;
+        unreached(pending.call, detail, options);
+      } else if (connection.tunnel) connection.tunnel.closed(detail);
+      else if (connection.call) fail(connection, "upstream-failed", detail);
+      const next = open < maxConnections ? waiting() : undefined;
       if (next) openConnection(next);
     });
-    send(connection, first);
   }
 
   return {
@@ -357,6 +371,6 @@ export function createHttp1Pool<C extends UpstreamCall<C>>(options: LinkOptions<
       closed = true;
       for (const connection of idle.splice(0)) connection.socket.destroy();
     },
-    inFlight: () => busy + queue.length,
+    inFlight: () => busy + connecting + queue.length,
   };
 }

@@ -17,6 +17,7 @@ import {
   bodyTaken,
   passedOn,
   takeBody,
+  unreached,
   type ForwardedHead,
   type Link,
   type LinkOptions,
@@ -262,7 +263,7 @@ export function createHttp2Link<C extends UpstreamCall<C>>(options: LinkOptions<
       if (!transport) {
         opening--;
         const detail = cause || `no connection to ${address.host}:${address.port}`;
-        for (const { call } of queue.splice(0)) if (!call.done) onFailure(call, "upstream-refused", detail);
+        for (const { call } of queue.splice(0)) unreached(call, detail, options);
         return;
       }
       forget(transport);

@@ -6,7 +6,7 @@ import { connect, type Socket } from "node:net";
 import type { Field } from "../../common/http/field.ts";
 import { noBody } from "../body.ts";
 import { cut } from "../cut.ts";
-import { bodyTaken, takeBody, type Link, type LinkOptions, type Upstream, type UpstreamCall } from "./upstream.ts";
+import { bodyTaken, takeBody, unreached, type Link, type LinkOptions, type Upstream, type UpstreamCall } from "./upstream.ts";
 
 export interface Tunnel<C> extends Upstream<C> {
   /** Bytes of the upstream; false: read no more until the socket is resumed. The chunk is valid only during the call. */
@@ -65,7 +65,7 @@ const readBuffer = Buffer.allocUnsafe(64 * 1024);
 
 /** Connections to one address, one a tunnel. */
 export function createTunnelLink<C extends UpstreamCall<C>>(options: LinkOptions<C>): Link<C> {
-  const { address, onFailure, onResponse } = options;
+  const { address, onResponse } = options;
   const open = new Set<Socket>();
 
   return {
@@ -106,7 +106,7 @@ export function createTunnelLink<C extends UpstreamCall<C>>(options: LinkOptions
       socket.on("close", () => {
         open.delete(socket);
         if (tunnel) tunnel.closed(cause || "the upstream closed the connection");
-        else if (!call.done) onFailure(call, "upstream-refused", cause || `no connection to ${address.host}:${address.port}`);
+        else unreached(call, cause || `no connection to ${address.host}:${address.port}`, options);
       });
     },
     inFlight: () => open.size,

@@ -69,6 +69,16 @@ export interface LinkOptions<C> {
   readonly onComplete: (call: C) => void;
   /** The upstream did not answer, or not properly. Nothing has been sent to the client when `call.answered` is false. */
   readonly onFailure: (call: C, reason: Reason, detail: string) => void;
+  /**
+   * There was no connecting to the upstream, and the call is as it was when it was forwarded: whether it goes elsewhere. Otherwise
+   * it fails.
+   */
+  readonly elsewhere?: (call: C) => boolean;
+}
+
+/** A call for which there was no connection. */
+export function unreached<C extends UpstreamCall<C>>(call: C, detail: string, { elsewhere, onFailure }: LinkOptions<C>): void {
+  if (!call.done && !elsewhere?.(call)) onFailure(call, "upstream-refused", detail);
 }
 
 /** Trailers of an answer, without what the links withhold of its head. */
