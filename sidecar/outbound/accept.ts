@@ -7,11 +7,14 @@ import { createServer, type Server, type Socket } from "node:net";
 import { Counter, type Registry } from "prom-client";
 import { untilClosed } from "../../common/runtime/listen.ts";
 import { createOriginalDestination, type InterceptMode } from "../intercept/original-destination.ts";
+import type { OutboundCall } from "./call.ts";
 import { serveConnection, type ConnectionOptions, type ServedConnection } from "./connection.ts";
 import { explicitOrigin } from "./origin.ts";
 
 export interface OutboundListener {
   readonly server: Server;
+  /** Those under way. */
+  calls(visit: (call: OutboundCall) => void): void;
   /** No new connections or calls; those under way are answered, until the deadline. */
   drain(deadlineMs: number): void;
   destroy(): void;
@@ -66,6 +69,9 @@ export function createOutboundListener(options: OutboundListenerOptions): Outbou
 
   return {
     server,
+    calls(visit) {
+      for (const connection of open) connection.calls(visit);
+    },
     drain(deadlineMs) {
       server.close();
       for (const connection of open) connection.drain(deadlineMs);

@@ -13,6 +13,7 @@ import type { UpstreamCall } from "../upstream/upstream.ts";
 import type { Http2Stream } from "../http2/stream.ts";
 import type { Channel } from "./channel.ts";
 import type { Destination, Endpoint } from "./destinations.ts";
+import type { Departure } from "./external.ts";
 import { explicitOrigin, type Origin } from "./origin.ts";
 import type { ManagedCall } from "./traffic/manager.ts";
 import { noneTried } from "./traffic/pick.ts";
@@ -36,8 +37,8 @@ export interface OutboundCall extends UpstreamCall<OutboundCall>, ManagedCall<En
   pinned: Endpoint | undefined;
   /** Tells the receiver which port of which service is meant, where the authority does not. */
   destinationField: Field | undefined;
-  /** Of a call that leaves the mesh: how its host is counted. Otherwise empty. */
-  external: string;
+  /** Of a call that leaves the mesh, once it is allowed to. */
+  departure: Departure | undefined;
   /** Where it is, or was last. */
   endpoint: Endpoint | undefined;
   channel: Channel | undefined;
@@ -85,7 +86,7 @@ export function createOutboundCall(
     destination: undefined,
     pinned: undefined,
     destinationField: undefined,
-    external: "",
+    departure: undefined,
     upstream: undefined,
     upstreamSlot: undefined,
     endpoint: undefined,

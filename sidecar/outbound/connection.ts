@@ -31,6 +31,8 @@ export interface ConnectionOptions {
 }
 
 export interface ServedConnection {
+  /** Those under way. */
+  calls(visit: (call: OutboundCall) => void): void;
   drain(deadlineMs: number): void;
   destroy(): void;
 }
@@ -44,17 +46,17 @@ export function serveConnection(socket: Socket, origin: Origin, options: Connect
   const { address } = origin;
   const target = address && serviceAt(options.destinations(), address);
   const declared: ServiceProtocol = address ? (target?.port?.protocol ?? "auto") : "http";
-  let front: FrontConnection | undefined;
+  let front: FrontConnection<OutboundCall> | undefined;
   let first = nothingCollected;
 
   /** As a tunnel to `host`, or to where the connection was going. */
-  function asTcp(host: string, inside: Origin["inside"]): FrontConnection {
+  function asTcp(host: string, inside: Origin["inside"]): FrontConnection<OutboundCall> {
     const { host: ip = "", port = 0 } = address ?? {};
     const name = host === "" ? (ip.includes(":") ? `[${ip}]` : ip) : host;
     return serveTcp(socket, `${name}:${port}`, options.transmitter.accept({ ...origin, inside }));
   }
 
-  function begin(chosen: FrontConnection): void {
+  function begin(chosen: FrontConnection<OutboundCall>): void {
     clearTimeout(silence);
     front = chosen;
     const bytes = collectedBytes(first);
@@ -70,7 +72,7 @@ export function serveConnection(socket: Socket, origin: Origin, options: Connect
   }
 
   /** What is declared as HTTP is held to it: whatever is no HTTP/2 is HTTP/1.1, or a mistake that its parser answers. */
-  function chooseHttp(bytes: Buffer): FrontConnection | undefined {
+  function chooseHttp(bytes: Buffer): FrontConnection<OutboundCall> | undefined {
     const shared = bytes.subarray(0, clientPreface.length);
     const maybeHttp2 = shared.equals(clientPreface.subarray(0, shared.length));
     if (maybeHttp2 && shared.length < clientPreface.length) return undefined;
@@ -78,7 +80,7 @@ export function serveConnection(socket: Socket, origin: Origin, options: Connect
     return maybeHttp2 ? serveHttp2(socket, sink) : serveHttp1(socket, sink);
   }
 
-  function choose(bytes: Buffer): FrontConnection | undefined {
+  function choose(bytes: Buffer): FrontConnection<OutboundCall> | undefined {
     const protocol: Protocol | "need-more" = detectProtocol(bytes);
     switch (protocol) {
       case "need-more":
@@ -100,7 +102,7 @@ export function serveConnection(socket: Socket, origin: Origin, options: Connect
   }
 
   /** What leaves the mesh by HTTP/1.1 is passed on untouched where anything may leave; its first request says where to. */
-  function chooseHttp1(bytes: Buffer): FrontConnection | undefined {
+  function chooseHttp1(bytes: Buffer): FrontConnection<OutboundCall> | undefined {
     const sink: CallSink<OutboundCall> = options.transmitter.accept(origin);
     if (target || !options.passesThrough()) return serveHttp1(socket, sink);
     const host = externalHost(bytes);
@@ -163,6 +165,7 @@ export function serveConnection(socket: Socket, origin: Origin, options: Connect
     front?.closed();
   });
   return {
+    calls: (visit) => front?.calls(visit),
     drain(deadlineMs) {
       if (front) front.drain(deadlineMs);
       else socket.end();

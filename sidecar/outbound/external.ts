@@ -2,7 +2,7 @@
  * Calls that leave the mesh: decided by egress/, then carried to the host as the application spoke, by the same ways that
  * lead to an application behind a sidecar. Nothing is added, and nothing of ours is passed on.
  */
-import { FieldKind, type Field } from "../../common/http/field.ts";
+import { FieldKind } from "../../common/http/field.ts";
 import { addressToString } from "../../common/runtime/environment.ts";
 import type { Protocol } from "../detect/protocol.ts";
 import { endToEndFields } from "../http1/end-to-end.ts";
@@ -13,7 +13,7 @@ import { createTunnelLink } from "../upstream/tunnel.ts";
 import type { ForwardedHead, Link, LinkOptions } from "../upstream/upstream.ts";
 import type { Reason } from "../reason.ts";
 import type { OutboundCall } from "./call.ts";
-import type { EgressAllowed } from "./egress/decision.ts";
+import type { EgressAllowed, EgressRefused } from "./egress/decision.ts";
 import type { EgressDecider } from "./egress/decide.ts";
 import type { EgressMetrics } from "./egress/metrics.ts";
 import type { OutboundRecords } from "./records.ts";
@@ -21,8 +21,8 @@ import type { OutboundRecords } from "./records.ts";
 export interface ExternalCalls {
   /** Decides and carries the call; a refusal ends in `fail`. */
   carry(call: OutboundCall, host: string, port: number): void;
-  /** A snapshot came: what is not allowed any more is cut. */
-  recheck(): void;
+  /** A snapshot came while the call was under way: it is cut where it is not allowed any more. */
+  recheck(call: OutboundCall): void;
   close(): void;
 }
 
@@ -31,94 +31,143 @@ export interface ExternalCallsOptions {
   readonly metrics: EgressMetrics;
   readonly records: OutboundRecords;
   readonly fail: (call: OutboundCall, reason: Reason, detail: string) => void;
+  /** Monotonic ms. */
+  readonly monotonic: () => number;
+}
+
+/** A call that is allowed to leave. */
+export interface Departure {
+  readonly allowed: EgressAllowed;
+  readonly head: ForwardedHead;
+  /** That it is sent to. */
+  address: string;
+  /** The host's others, not tried yet. */
+  readonly others: string[];
+}
+
+interface Way {
+  readonly link: Link<OutboundCall>;
+  /** Until when other addresses are preferred, after one that could not be connected to. */
+  failingUntil: number;
 }
 
 /** Of a host that nobody calls any more. */
-const mostLinks = 256;
+const mostWays = 256;
+const failingForMs = 30_000;
 
-export function createExternalCalls({ decider, metrics, records, fail }: ExternalCallsOptions): ExternalCalls {
-  const links = new Map<string, Link<OutboundCall>>();
-  /** Calls under way, and what allowed them. */
-  const open = new Map<OutboundCall, EgressAllowed>();
+export function createExternalCalls({ decider, metrics, records, fail, monotonic }: ExternalCallsOptions): ExternalCalls {
+  const ways = new Map<string, Way>();
 
-  function linkFor(call: OutboundCall, allowed: EgressAllowed): Link<OutboundCall> {
-    const [host = ""] = allowed.addresses;
-    const address = { host, port: allowed.port };
+  function wayFor(call: OutboundCall, { host, port }: EgressAllowed, address: string): Way {
     const create = call.tunnel && call.protocol === "" ? createTunnelLink : call.spoken === "h2" ? createHttp2Link : createHttp1Pool;
-    const key = `${create.name} ${addressToString(address)} ${allowed.host}`;
-    let link = links.get(key);
-    if (!link) {
-      if (links.size >= mostLinks) dropIdle();
-      link = create<OutboundCall>(linkOptions(address));
-      links.set(key, link);
+    const at = { host: address, port };
+    const key = `${create.name} ${addressToString(at)} ${host}`;
+    let way = ways.get(key);
+    if (!way) {
+      if (ways.size >= mostWays) dropIdle();
+      way = { link: create<OutboundCall>(linkOptions(at)), failingUntil: 0 };
+      ways.set(key, way);
     }
-    return link;
+    return way;
   }
 
   function linkOptions(address: LinkOptions<OutboundCall>["address"]): LinkOptions<OutboundCall> {
     return {
       address,
-      withheld: 0,
+      // Only sidecars say such things, and an application believes its own.
+      withheld: FieldKind.IDENTITY,
       onResponse(call, { status }) {
         call.status = status;
       },
       onComplete(call) {
         call.done = true;
-        open.delete(call);
         records.completed(call);
       },
       onFailure(call, reason, detail) {
-        open.delete(call);
         fail(call, reason, detail);
       },
+      elsewhere,
     };
   }
 
   function dropIdle(): void {
-    for (const [key, link] of links) {
+    for (const [key, { link }] of ways) {
       if (link.inFlight() > 0) continue;
       link.close();
-      links.delete(key);
+      ways.delete(key);
     }
+  }
+
+  /** Nobody listened: the call goes to the host's next address, if there is one. */
+  function elsewhere(call: OutboundCall): boolean {
+    const { departure } = call;
+    if (!departure) return false;
+    wayFor(call, departure.allowed, departure.address).failingUntil = monotonic() + failingForMs;
+    const next = departure.others.shift();
+    if (next === undefined) return false;
+    departure.address = next;
+    send(call, departure);
+    return true;
+  }
+
+  function send(call: OutboundCall, { allowed, address, head }: Departure): void {
+    wayFor(call, allowed, address).link.forward(call, head);
+  }
+
+  function depart(call: OutboundCall, allowed: EgressAllowed): void {
+    const now = monotonic();
+    const [address = "", ...others] =
+      allowed.addresses.length === 1
+        ? allowed.addresses
+        : allowed.addresses
+            .map((each) => ({ each, failing: wayFor(call, allowed, each).failingUntil > now }))
+            .toSorted((one, other) => Number(one.failing) - Number(other.failing))
+            .map(({ each }) => each);
+    const departure: Departure = { allowed, head: headOf(call), address, others };
+    call.departure = departure;
+    send(call, departure);
+  }
+
+  function refuse(call: OutboundCall, { reason, detail }: EgressRefused, host: string): void {
+    // A name without a dot is somebody's mistake in the name of a service.
+    if (reason === "egress-undeclared" && !host.includes(".")) fail(call, "unknown-destination", `${host} is no service of the mesh`);
+    else fail(call, reason, detail);
   }
 
   return {
     carry(call, host, port) {
-      const protocol = protocolOf(call);
-      decider.decide({ host, port, protocol, originalDestination: call.origin.address?.host }).then(
-        (decision) => {
+      call.path = withoutQuery(call.head.target);
+      if (call.head.scheme === "https" && !call.tunnel && call.origin.address === undefined) {
+        fail(call, "malformed-target", "https is the application's to encrypt, and asked of a proxy by CONNECT");
+        return;
+      }
+      decider.decide({ host, port, protocol: protocolOf(call), originalDestination: call.origin.address?.host }).then(
+        (decided) => {
           if (call.done) return;
+          // A snapshot may have come while the host was looked up.
+          const decision = decided.allow ? decider.recheck(decided) : decided;
           metrics.decided(decision);
-          if (!decision.allow) {
-            // A name without a dot is somebody's mistake in the name of a service.
-            if (decision.reason === "egress-undeclared" && !host.includes("."))
-              fail(call, "unknown-destination", `${host} is no service of the mesh`);
-            else fail(call, decision.reason, decision.detail);
-            return;
-          }
-          call.external = decision.label;
-          open.set(call, decision);
-          linkFor(call, decision).forward(call, headOf(call));
+          if (decision.allow) depart(call, decision);
+          else refuse(call, decision, host);
         },
         (error: unknown) => fail(call, "egress-unresolved", String(error)),
       );
     },
-    recheck() {
-      for (const [call, allowed] of open) {
-        if (call.done) {
-          open.delete(call);
-          continue;
-        }
-        const decision = decider.recheck(allowed);
-        if (decision.allow) continue;
-        open.delete(call);
-        fail(call, decision.reason, decision.detail);
-      }
+    recheck(call) {
+      const { departure } = call;
+      if (!departure || call.done) return;
+      const decision = decider.recheck({ ...departure.allowed, addresses: [departure.address] });
+      if (!decision.allow) fail(call, decision.reason, decision.detail);
     },
     close() {
-      for (const link of links.values()) link.close();
+      for (const { link } of ways.values()) link.close();
     },
   };
+}
+
+/** What is recorded of a target: a query may hold secrets. */
+function withoutQuery(target: string): string {
+  return target.split("?", 1)[0] ?? "";
 }
 
 /** What an explicit proxy is asked to CONNECT to is TLS, as far as anybody declares it. */
@@ -128,20 +177,13 @@ function protocolOf(call: OutboundCall): Protocol {
 }
 
 function headOf(call: OutboundCall): ForwardedHead {
-  const { head, bodyEnded, body, trailers } = call;
-  const fields: readonly Field[] = endToEndFields(
-    head.fields,
-    head.kinds,
-    FieldKind.IDENTITY | FieldKind.EXPECT | FieldKind.CONTENT_LENGTH,
-  );
-  const whole = bodyEnded && trailers.length === 0;
-  const declared = head.kinds & FieldKind.CONTENT_LENGTH;
-  const framing = whole
-    ? body.length > 0 || declared
-      ? body.length
-      : NO_FRAMING
-    : head.contentLength >= 0
-      ? head.contentLength
-      : CHUNKED_BODY;
-  return { method: head.method, target: head.target, authority: head.authority, fields, added: [], framing };
+  const { method, target, authority, fields, kinds } = call.head;
+  const passed = endToEndFields(fields, kinds, FieldKind.IDENTITY | FieldKind.EXPECT | FieldKind.CONTENT_LENGTH);
+  return { method, target, authority, fields: passed, added: [], framing: framingOf(call) };
+}
+
+function framingOf({ head, tunnel, bodyEnded, body, trailers }: OutboundCall): number {
+  if (tunnel) return NO_FRAMING;
+  if (!bodyEnded || trailers.length > 0) return head.contentLength >= 0 ? head.contentLength : CHUNKED_BODY;
+  return body.length > 0 || head.kinds & FieldKind.CONTENT_LENGTH ? body.length : NO_FRAMING;
 }

@@ -119,6 +119,7 @@ export function createOutbound(options: OutboundOptions): Outbound {
     metrics: egressMetrics,
     records,
     fail: (call, reason, detail) => transmitter.fail(call, reason, detail),
+    monotonic,
   });
   const transmitter = createTransmitter({
     destinations,
@@ -158,7 +159,7 @@ export function createOutbound(options: OutboundOptions): Outbound {
     listener,
     channels,
     applied({ destinations, revocations, served }) {
-      external.recheck();
+      listener.calls((call) => external.recheck(call));
       sessions.revoke(served.revokedRoles);
       // A peer's certificate is as good as it was when its channel was made, unless it has been revoked since.
       channels.retain(destinations.endpoints, (channel) =>
