@@ -144,6 +144,9 @@ export function removeLeftovers(): void {
 /** At once, because a process that is ending has no later. */
 function remove(namespaces: readonly string[]): void {
   for (const namespace of namespaces) {
+    // A namespace goes when the kernel finds the time; what the machine itself has of it goes now.
+    const pid = /^countersign-(\d+)-\d+-hub$/.exec(namespace)?.[1];
+    if (pid !== undefined) spawnSync("ip", ["link", "delete", `cs${pid}`]);
     if (existsSync(`${namespacesFolder}/${namespace}`)) {
       const { stdout } = spawnSync("ip", ["netns", "pids", namespace], { encoding: "utf8" });
       for (const pid of (stdout ?? "").split("\n").filter(Boolean)) kill(Number(pid));
