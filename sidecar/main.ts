@@ -102,7 +102,7 @@ export async function runSidecar(environment: Environment, signal: AbortSignal, 
     secureContext: () => secureContext,
     identityValid: () => identity.notAfter > clock.now(),
   });
-  const inbound = createInbound({ ...shared, intercept: config.intercept, identity, trustDomain: config.trustDomain });
+  const inbound = createInbound({ ...shared, overload, intercept: config.intercept, identity, trustDomain: config.trustDomain });
 
   const inboundAddress = await listen(inbound.listener.server, config.inbound, "inbound");
   const advertised = config.advertise && { host: config.advertise.host, port: config.advertise.port || inboundAddress.port };

@@ -7,6 +7,7 @@ export const reasonStatus = {
   // The message itself.
   malformed: 400,
   "malformed-target": 400,
+  "request-timeout": 408,
   "body-too-large": 413,
   "head-too-large": 431,
   "upgrade-unsupported": 501,

@@ -7,15 +7,24 @@ import type { Socket } from "node:net";
 import type { Field } from "../../common/http/field.ts";
 import { createRequestParser } from "../http1/request-parser.ts";
 import { createResponseWriter } from "../http1/response-writer.ts";
+import { watchSlowPeer, type SlowPeerOptions } from "../http1/slow-peer.ts";
 import { upgradeOffer, webSocketAccept } from "../http1/upgrade.ts";
 import { cut } from "../cut.ts";
+import { backgroundTimers } from "../progress-watch.ts";
 import type { CallSink, Front, FrontCall, FrontConnection } from "./front.ts";
 
 const noFields: readonly Field[] = [];
 /** How long a client may take to close after us; what it still sends meanwhile is read and dropped, so that the answer reaches it (RFC 9112 9.6). */
 const lingerMs = 10_000;
 
-export function serveHttp1<C extends FrontCall>(socket: Socket, sink: CallSink<C>): FrontConnection<C> {
+/** How long a client may take: over a head, and over a body that stands still. */
+export type Patience = Pick<SlowPeerOptions, "headTimeout" | "bodyTimeout" | "schedule">;
+
+/** Found within twice the time. An upload may pause, a head has no reason to. */
+const defaultPatience: Patience = { headTimeout: 30_000, bodyTimeout: 300_000, schedule: backgroundTimers };
+const requestTimeout = 408;
+
+export function serveHttp1<C extends FrontCall>(socket: Socket, sink: CallSink<C>, patience = defaultPatience): FrontConnection<C> {
   const writer = createResponseWriter(socket);
   let call: C | undefined;
   let requestEnded = false;
@@ -145,7 +154,9 @@ export function serveHttp1<C extends FrontCall>(socket: Socket, sink: CallSink<C
     abort: () => cut(socket),
     resume() {
       waiting = false;
-      if (!held) socket.resume();
+      if (held) return;
+      socket.resume();
+      slow.touch();
     },
   };
 
@@ -165,22 +176,35 @@ export function serveHttp1<C extends FrontCall>(socket: Socket, sink: CallSink<C
       if (!call) parser.resume();
       else if (!call.tunnel) sink.bodyEnd(call, trailers);
     },
-    onError(error) {
-      sink.malformed(error);
-      const broken = call;
-      call = undefined;
-      if (broken) {
-        sink.cancel(broken);
-        if (answering) {
-          cut(socket);
-          return;
-        }
+    onError: (error) => reject(error, error.status),
+  });
+
+  /** What came cannot be taken for a request, or does not come to its end. */
+  function reject(error: Error, status: number): void {
+    sink.malformed(error);
+    const broken = call;
+    call = undefined;
+    if (broken) {
+      sink.cancel(broken);
+      if (answering) {
+        cut(socket);
+        return;
       }
-      writer.expect("GET", 1, false);
-      writer.sendHead(error.status, noFields, 0, true);
-      end();
+    }
+    writer.expect("GET", 1, false);
+    writer.sendHead(status, noFields, 0, true);
+    end();
+  }
+
+  const slow = watchSlowPeer(parser, {
+    ...patience,
+    isPaused: () => socket.isPaused(),
+    onLate(what) {
+      parser.close();
+      reject(new Error(`the client took too long over a ${what}`), requestTimeout);
     },
   });
+  slow.touch();
 
   return {
     receive(chunk) {
@@ -190,6 +214,7 @@ export function serveHttp1<C extends FrontCall>(socket: Socket, sink: CallSink<C
       }
       const outOfTurn = call !== undefined && requestEnded;
       parser.push(chunk);
+      slow.touch();
       if (outOfTurn && call) {
         // What comes behind a request under way waits with the kernel, but for the first of it, which the parser keeps.
         held = true;
@@ -204,7 +229,9 @@ export function serveHttp1<C extends FrontCall>(socket: Socket, sink: CallSink<C
       }
       parser.finish();
       if (!call) socket.end();
-      else draining = true;
+      // Nobody who waits for an answer stops sending in the middle of the exchange but to leave: what was asked for is not
+      // wanted any more. Other servers (nginx, Go's, Node's) have it so.
+      else if (requestEnded) socket.destroy();
     },
     writable() {
       const current = tunnel ?? call;
@@ -212,6 +239,7 @@ export function serveHttp1<C extends FrontCall>(socket: Socket, sink: CallSink<C
     },
     closed() {
       clearTimeout(linger);
+      slow.cancel();
       parser.close();
       const current = tunnel ?? call;
       call = tunnel = undefined;

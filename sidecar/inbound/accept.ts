@@ -20,7 +20,7 @@ import type { InboundCalls } from "./call.ts";
 import type { Exchange } from "./exchange.ts";
 import type { InboundMetrics } from "./metrics.ts";
 import { tlsPeer } from "./peer.ts";
-import { servePlaintext } from "./plaintext.ts";
+import { mayBringOwnTls, servePlaintext, takesPlaintext } from "./plaintext.ts";
 import type { Served } from "./served.ts";
 
 export interface InboundListener {
@@ -29,6 +29,8 @@ export interface InboundListener {
   useIdentity(identity: Identity): void;
   /** A snapshot came: closes what belongs to an identity that is not to be believed any more, and cuts calls that may not go on. */
   enforce(revocations: IdentityRevocations): void;
+  /** Ends calls that take too long to come. */
+  sweep(): void;
   /** No new connections or requests; those under way are answered. */
   drain(deadlineMs: number): void;
   destroy(): void;
@@ -39,6 +41,8 @@ export interface InboundListener {
 export interface InboundListenerOptions {
   readonly calls: InboundCalls;
   readonly served: () => Served | undefined;
+  /** Whether this process has memory for another connection. */
+  readonly accepting: () => boolean;
   /** How connections that were going to the application come here. */
   readonly intercept: InterceptMode;
   readonly identity: Identity;
@@ -74,17 +78,22 @@ export function createInboundListener(options: InboundListenerOptions): InboundL
   });
 
   const server = createServer({ noDelay: true, keepAlive: true, allowHalfOpen: true }, (socket) => {
+    if (!options.accepting()) {
+      metrics.connectionRefused("overloaded");
+      socket.destroy();
+      return;
+    }
     const original = originalOf(socket);
-    // Other sidecars come to this port itself; who was redirected meant the application, and knows nothing of the mesh.
-    if (original) plain(socket, original);
-    else if (takesPlaintext(options.served())) sniff(socket);
+    // Other sidecars come to this port itself; who was redirected meant the application, and may know nothing of the mesh.
+    if (original && mayBringOwnTls(options.served(), original)) plain(socket, original);
+    else if (original || takesPlaintext(options.served())) sniff(socket, original);
     else tls.emit("connection", socket);
   });
 
   const originalOf = createOriginalDestination(options.intercept, "inbound", server);
 
   /** Mesh or plaintext, by the first byte. */
-  function sniff(socket: Socket): void {
+  function sniff(socket: Socket, original: Address | undefined): void {
     const timer = setTimeout(() => socket.destroy(), handshakeTimeoutMs);
     socket.once("close", () => clearTimeout(timer));
     socket.on("error", () => undefined);
@@ -97,7 +106,7 @@ export function createInboundListener(options: InboundListenerOptions): InboundL
       }
       socket.unshift(first);
       if (first[0] === handshakeRecord) tls.emit("connection", socket);
-      else plain(socket, undefined);
+      else plain(socket, original);
     });
   }
 
@@ -182,6 +191,9 @@ export function createInboundListener(options: InboundListenerOptions): InboundL
         socket.destroy();
       }
     },
+    sweep() {
+      for (const { front } of open) front.calls((exchange) => options.calls.expire(exchange));
+    },
     drain(deadlineMs) {
       server.close();
       for (const { front } of open) front.drain(deadlineMs);
@@ -191,11 +203,6 @@ export function createInboundListener(options: InboundListenerOptions): InboundL
     },
     idle: (deadlineMs) => untilClosed(server, deadlineMs),
   };
-}
-
-function takesPlaintext(served: Served | undefined): boolean {
-  for (const { ports } of served?.byScope.values() ?? []) for (const { permissive } of ports.values()) if (permissive) return true;
-  return false;
 }
 
 /** OpenSSL's words for what clients do wrong, as a closed list of ours: what a peer sends must not become a label. */

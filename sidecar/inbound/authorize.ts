@@ -32,6 +32,14 @@ export interface Authorization {
   readonly decision: Decision | undefined;
   /** Why a request is, or in audit mode would have been, refused; undefined for a plain allow. */
   readonly denied: Reason | undefined;
+  /** Of the snapshot that decided. */
+  readonly revision: number;
+}
+
+/** Under what is decided. */
+export interface PolicyState {
+  readonly trustDomain: string;
+  readonly revision: number;
 }
 
 export type AuthorizationOutcome = { readonly permit: Permit } | { readonly permit: undefined; readonly authorization: Authorization };
@@ -42,9 +50,9 @@ export function authorize(
   service: ServedService,
   caller: Caller,
   context: RequestContext,
-  trustDomain: string,
+  { trustDomain, revision }: PolicyState,
 ): AuthorizationOutcome {
-  const authorization = decide(exchange, service, caller, context, trustDomain);
+  const authorization = { ...decide(exchange, service, caller, context, trustDomain), revision };
   if (authorization.denied !== undefined && isEnforced(authorization.denied, exchange, service))
     return { permit: undefined, authorization };
   return { permit: { exchange, port: exchange.port, caller, authorization } as Permit };
@@ -55,7 +63,13 @@ function isEnforced(denied: Reason, { peer }: Exchange, { enforce }: ServedServi
   return enforce && (peer.spiffeId !== undefined || denied === "explicit-deny");
 }
 
-function decide(exchange: Exchange, service: ServedService, caller: Caller, context: RequestContext, trustDomain: string): Authorization {
+function decide(
+  exchange: Exchange,
+  service: ServedService,
+  caller: Caller,
+  context: RequestContext,
+  trustDomain: string,
+): Omit<Authorization, "revision"> {
   const { port } = exchange;
   if (!port) throw new Error("a call is addressed before it is authorised");
   const operation = operationOf(exchange, service, port);

@@ -4,6 +4,7 @@
  *
  * Hot path: synchronous from the head to the application's socket, unless the caller's session has to be resolved first.
  */
+import { performance } from "node:perf_hooks";
 import { FieldKind } from "../../common/http/field.ts";
 import { normalizeAuthority, normalizeTarget } from "../../common/http/request-target.ts";
 import type { RequestContext } from "../../common/policy/request-context.ts";
@@ -14,6 +15,7 @@ import type { CallSink } from "../front/front.ts";
 import { bodyMatches, signatureRefusal, unsignedCall, type Authenticator } from "./authenticate.ts";
 import { authorize, type AuthorizationOutcome } from "./authorize.ts";
 import { createCallers } from "./caller.ts";
+import { createConcurrency } from "./concurrency.ts";
 import { createExchange, type Exchange } from "./exchange.ts";
 import type { Forwarder } from "./forward.ts";
 import { finish, keep, keepUnknown, pass, startStreaming } from "./intake.ts";
@@ -34,6 +36,8 @@ export interface InboundCallOptions {
   readonly forwarder: Forwarder;
   readonly responder: Responder;
   readonly plaintext: PlaintextCallers;
+  /** Whether this process can take no more. */
+  readonly shedding: () => boolean;
   /** Longest body that is kept whole to be hashed. */
   readonly maxHashedBytes: () => number;
 }
@@ -46,11 +50,17 @@ export interface InboundCalls {
    * A session that expires meanwhile does not end its calls; one that is revoked does.
    */
   recheck(exchange: Exchange): void;
+  /** From time to time: refuses a call whose body has to be whole and does not come to its end. */
+  expire(exchange: Exchange): void;
 }
+
+/** How long a body may take that is kept until it is whole. */
+const bodyTimeoutMs = 60_000;
 
 export function createInboundCalls(options: InboundCallOptions): InboundCalls {
   const { authenticator, sessions, context, forwarder, responder } = options;
   const callers = createCallers();
+  const concurrency = createConcurrency();
 
   /** Finds the service that the call is for. */
   function address(exchange: Exchange, served: Served): Refusal | undefined {
@@ -84,6 +94,10 @@ export function createInboundCalls(options: InboundCallOptions): InboundCalls {
     const served = options.served();
     if (!served) {
       responder.refuse(exchange, { reason: "not-ready" });
+      return;
+    }
+    if (options.shedding()) {
+      responder.refuse(exchange, { reason: "overloaded", detail: "this sidecar runs out of memory, or of time" });
       return;
     }
     const misaddressed = address(exchange, served);
@@ -192,11 +206,21 @@ export function createInboundCalls(options: InboundCallOptions): InboundCalls {
     const outcome = judge(exchange, service);
     if (outcome.permit) {
       exchange.authorization = outcome.permit.authorization;
+      if (!admit(exchange, service)) return;
       forwarder.forward(outcome.permit);
     } else {
       exchange.authorization = outcome.authorization;
       responder.refuse(exchange, { reason: outcome.authorization.denied ?? "no-allow" });
     }
+  }
+
+  /** Counts the call as one of its service's, where there is a limit to them. False when it has been refused. */
+  function admit(exchange: Exchange, { scope, maxConcurrentRequests: limit }: ServedService): boolean {
+    if (limit === 0) return true;
+    exchange.admission = concurrency.enter(scope, limit);
+    if (exchange.admission) return true;
+    responder.refuse(exchange, { reason: "overloaded", detail: `${limit} calls are with the application already` });
+    return false;
   }
 
   function judge(exchange: Exchange, service: ServedService): AuthorizationOutcome {
@@ -205,7 +229,7 @@ export function createInboundCalls(options: InboundCallOptions): InboundCalls {
     const caller = callers(exchange, service, served);
     exchange.caller = caller;
     context.bind(exchange);
-    return authorize(exchange, service, caller, context, options.trustDomain);
+    return authorize(exchange, service, caller, context, { trustDomain: options.trustDomain, revision: served.revision });
   }
 
   function recheck(exchange: Exchange): void {
@@ -257,10 +281,16 @@ export function createInboundCalls(options: InboundCallOptions): InboundCalls {
     cancel(exchange) {
       if (exchange.done) return;
       exchange.done = true;
+      responder.over(exchange);
       exchange.upstream?.cancel(exchange);
     },
     malformed: (error) => responder.malformed(peer, error),
   });
 
-  return { accept, recheck };
+  function expire(exchange: Exchange): void {
+    if (exchange.done || exchange.bodyEnded || exchange.streamed || performance.now() - exchange.startedAt < bodyTimeoutMs) return;
+    responder.refuse(exchange, { reason: "request-timeout", detail: `no whole body within ${bodyTimeoutMs / 1000} s` });
+  }
+
+  return { accept, recheck, expire };
 }

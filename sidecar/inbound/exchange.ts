@@ -11,6 +11,7 @@ import type { Front } from "../front/front.ts";
 import type { UpstreamCall } from "../upstream/upstream.ts";
 import type { Authentication } from "./authenticate.ts";
 import type { Authorization } from "./authorize.ts";
+import type { ConcurrencySlot } from "./concurrency.ts";
 import type { Caller } from "./caller.ts";
 import type { Peer } from "./peer.ts";
 import type { ServedPort, ServedService } from "./served.ts";
@@ -32,6 +33,8 @@ export interface Exchange extends UpstreamCall<Exchange> {
   path: string;
   query: string;
   authentication: Authentication | undefined;
+  /** Where it counts as one of its service's calls. */
+  admission: ConcurrencySlot | undefined;
   caller: Caller | undefined;
   authorization: Authorization | undefined;
   /** `performance.now()` when the application was given the request, and when its answer began. */
@@ -67,6 +70,7 @@ export function createExchange(front: Front<Exchange>, slot: unknown, peer: Peer
     path: "",
     query: "",
     authentication: undefined,
+    admission: undefined,
     caller: undefined,
     authorization: undefined,
     upstream: undefined,

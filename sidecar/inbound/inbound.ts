@@ -8,6 +8,7 @@ import { SessionTokenError } from "../../common/session/claims.ts";
 import type { ControlPlane } from "../sync/control-plane.ts";
 import type { MeshStateHolder } from "../sync/mesh-state.ts";
 import type { InterceptMode } from "../intercept/original-destination.ts";
+import type { Overload } from "../overload.ts";
 import type { Identity } from "../tls/profile.ts";
 import { createInboundListener, type InboundListener } from "./accept.ts";
 import { createAuthenticator } from "./authenticate.ts";
@@ -28,6 +29,7 @@ export interface InboundOptions {
   readonly trustDomain: string;
   readonly identity: Identity;
   readonly intercept: InterceptMode;
+  readonly overload: Overload;
   readonly verify: (socket: TLSSocket) => LeafCertificate;
   readonly registry: Registry;
   readonly clock: Clock;
@@ -104,10 +106,12 @@ export function createInbound(options: InboundOptions): Inbound {
     forwarder,
     responder,
     plaintext,
+    shedding: options.overload.shedding,
     maxHashedBytes: () => settings()?.maxHashedBodyBytes || defaultMaxHashedBytes,
   });
   const listener = createInboundListener({
     calls,
+    accepting: options.overload.accepting,
     served: () => mesh.current()?.served,
     intercept: options.intercept,
     identity: options.identity,
@@ -123,6 +127,7 @@ export function createInbound(options: InboundOptions): Inbound {
       for (;;) {
         await wait(clock, sweepMs, signal);
         sessions.sweep();
+        listener.sweep();
       }
     },
     idle: (deadlineMs) => listener.idle(deadlineMs),

@@ -14,6 +14,7 @@ import { serveTcp } from "../front/tcp-front.ts";
 import type { InboundCalls } from "./call.ts";
 import type { Exchange } from "./exchange.ts";
 import { plaintextPeer, type Peer } from "./peer.ts";
+import { isHttp } from "../service-protocol.ts";
 import type { Served, ServedPort, ServedService } from "./served.ts";
 
 export interface PlaintextOptions {
@@ -100,6 +101,18 @@ function detect(
       else socket.destroy();
     },
   };
+}
+
+/** Whether any port does. */
+export function takesPlaintext(served: Served | undefined): boolean {
+  for (const { ports } of served?.byScope.values() ?? []) for (const { permissive } of ports.values()) if (permissive) return true;
+  return false;
+}
+
+/** Whether TLS on such a connection is the application's, and not a client of the mesh that has no sidecar. */
+export function mayBringOwnTls(served: Served | undefined, original: Address): boolean {
+  const target = applicationAt(served, original);
+  return target !== undefined && target.port.permissive && !isHttp(target.port.protocol);
 }
 
 /** The port of a service whose application listens where the connection was going. */

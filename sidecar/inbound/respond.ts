@@ -5,6 +5,7 @@
 import { performance } from "node:perf_hooks";
 import { createField } from "../../common/http/field.ts";
 import type { Logger } from "../../common/runtime/logger.ts";
+import { leave } from "./concurrency.ts";
 import { createDecisionId, type DecisionRecord, type Decisions } from "./decisions.ts";
 import type { Exchange } from "./exchange.ts";
 import type { InboundMetrics } from "./metrics.ts";
@@ -17,6 +18,8 @@ export interface Responder {
   refuse(exchange: Exchange, refusal: Refusal): void;
   /** Counts a request that was not one; the front answers it with the error's own status. */
   malformed(peer: Peer, error: Error): void;
+  /** Counts the call out, however it ended. Nothing happens at the second time. */
+  over(exchange: Exchange): void;
   /** The application's answer has been sent whole: counts it, and records it when it is sampled. */
   completed(exchange: Exchange): void;
 }
@@ -55,7 +58,7 @@ export function createResponder(options: ResponderOptions): Responder {
       peer: exchange.peer.spiffeId ?? "",
       statement: authorization?.decision?.statement,
       evaluated: authorization?.decision?.evaluated ?? 0,
-      policyRevision: options.revision(),
+      policyRevision: authorization?.revision ?? options.revision(),
       sequence: authentication?.sequence ?? "",
       status: exchange.status,
       applicationMicros: Math.round(application * 1000),
@@ -63,9 +66,17 @@ export function createResponder(options: ResponderOptions): Responder {
     });
   }
 
+  function over(exchange: Exchange): void {
+    if (!exchange.admission) return;
+    leave(exchange.admission);
+    exchange.admission = undefined;
+  }
+
   return {
+    over,
     refuse(exchange, refusal) {
       if (exchange.done) return;
+      over(exchange);
       exchange.upstream?.cancel(exchange);
       const { reason } = refusal;
       const id = createDecisionId();
@@ -99,6 +110,7 @@ export function createResponder(options: ResponderOptions): Responder {
 
     completed(exchange) {
       exchange.done = true;
+      over(exchange);
       metrics.completed(exchange, performance.now());
       const { authorization, service } = exchange;
       const wouldDeny = authorization?.denied ?? authorization?.decision?.wouldDeny?.reason;
