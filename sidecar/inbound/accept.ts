@@ -14,6 +14,7 @@ import { secureContextOptions, type Identity } from "../tls/profile.ts";
 import { isRevoked, type IdentityRevocations } from "../tls/peer.ts";
 import { createOriginalDestination, type InterceptMode } from "../intercept/original-destination.ts";
 import type { FrontConnection } from "../front/front.ts";
+import { readInto } from "../front/read-into.ts";
 import { serveHttp1 } from "../front/http1-front.ts";
 import { serveHttp2 } from "../front/http2-front.ts";
 import type { InboundCalls } from "./call.ts";
@@ -60,6 +61,8 @@ interface Open {
   readonly leaf: LeafCertificate | undefined;
 }
 
+/** A front has taken what it needs of a chunk when it returns, so that one buffer serves every connection. */
+const readBuffer = Buffer.allocUnsafeSlow(64 * 1024);
 const handshakeTimeoutMs = 10_000;
 /** First byte of a TLS connection (RFC 8446 5.1). */
 const handshakeRecord = 0x16;
@@ -128,7 +131,7 @@ export function createInboundListener(options: InboundListenerOptions): InboundL
     const entry: Open = { socket, front, leaf };
     open.add(entry);
     metrics.connections.set(open.size);
-    socket.on("data", (chunk: Buffer) => front.receive(chunk));
+    readInto(socket, readBuffer, (chunk) => front.receive(chunk));
     socket.on("drain", () => front.writable());
     socket.on("end", () => front.finish());
     socket.once("close", () => {

@@ -18,7 +18,7 @@ import { isHttp, type ServiceProtocol } from "../service-protocol.ts";
 import type { OutboundCall } from "./call.ts";
 import type { Destinations } from "./destinations.ts";
 import type { Origin } from "./origin.ts";
-import { readInto } from "./read-into.ts";
+import { readInto } from "../front/read-into.ts";
 import { resolveTarget, serviceAt } from "./resolve.ts";
 import type { Transmitter } from "./transmit.ts";
 

@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 import { expect, test } from "vitest";
-import { readInto } from "../../../sidecar/outbound/read-into.ts";
+import { readInto } from "../../../sidecar/front/read-into.ts";
 
 async function accepted(serve: (socket: Socket) => void): Promise<{ client: Socket; close: () => Promise<void> }> {
   const server = createServer({ allowHalfOpen: true }, serve);
