@@ -105,8 +105,8 @@ export function createForwarder(responder: Responder): Forwarder {
 
 /** As the service declares; otherwise as the caller's application spoke, so that neither sees that there was anything between. */
 function speaksHttp2({ head }: Exchange, { protocol }: ServedPort): boolean {
-  if (protocol === "h2" || protocol === "grpc") return true;
-  return isGrpc(head) || findField(head.fields, "x-countersign-protocol")?.value === "h2";
+  if (protocol === "h2" || protocol === "grpc" || isGrpc(head)) return true;
+  return protocol !== "http" && findField(head.fields, "x-countersign-protocol")?.value === "h2";
 }
 
 function forwardedHead(exchange: Exchange, caller: Caller): ForwardedHead {

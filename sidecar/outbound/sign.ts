@@ -14,7 +14,7 @@ import { endToEndFields } from "../http1/end-to-end.ts";
 import type { RoleCredentials } from "../sync/role-sessions.ts";
 import type { OutboundCall } from "./call.ts";
 import type { Destination, Endpoint } from "./destinations.ts";
-import { trailerNames } from "./trailers.ts";
+import { mayHaveTrailers } from "./trailers.ts";
 
 /**
  * Puts the fields of a call in order and signs them for `endpoint`; fills in the call's session and sequence. Without a
@@ -117,10 +117,8 @@ export function createCallSigner(options: CallSignerOptions): CallSigner {
     // What a tunnel carries is no content of the request that opens it (RFC 9110 9.3.6).
     if (call.tunnel) return emptyPayloadField;
     if (head.contentLength > 0) fields.push(createField("x-amz-decoded-content-length", String(head.contentLength)));
-    const trailers = trailerNames(head);
-    if (trailers === "") return streamedField;
-    fields.push(createField("x-amz-trailer", trailers));
-    return streamedWithTrailersField;
+    // Which trailers there will be, only the end tells: an announcement is a hint (RFC 9110 6.6.2), and HTTP/2 has none.
+    return mayHaveTrailers(call) ? streamedWithTrailersField : streamedField;
   }
 
   return (call, destination, endpoint, credentials, body) => {

@@ -1,23 +1,19 @@
-/** Fields behind a request's body: those that its head announced travel on, because the signature has to name them at the start. */
-import { findField, type Field } from "../../common/http/field.ts";
-import type { RequestHead } from "../../common/http/message.ts";
+/** Fields behind a request's body (RFC 9110 6.5): signed as the last part of it, and passed on. */
+import { FieldKind, type Field } from "../../common/http/field.ts";
+import { trailerSignatureName } from "../../common/sigv4/chunk-signature.ts";
+import type { OutboundCall } from "./call.ts";
 
 const none: readonly Field[] = [];
+/** What frames a message, routes it or says whose it is does not belong there (RFC 9110 6.5.1), and the receiver would refuse it. */
+const notTrailers =
+  FieldKind.HOP_BY_HOP | FieldKind.CONTENT_LENGTH | FieldKind.HOST | FieldKind.AUTHORIZATION | FieldKind.IDENTITY | FieldKind.EXPECT;
 
-/** Lower-case names of `Trailer` (RFC 9110 6.6.2), comma-separated; empty when the head announces none. */
-export function trailerNames(head: RequestHead): string {
-  const announced = findField(head.fields, "trailer")?.value ?? "";
-  return announced
-    .toLowerCase()
-    .split(",")
-    .map((name) => name.trim())
-    .filter((name) => name !== "")
-    .join(",");
+/** Behind a body of HTTP/1.1 whose length is known nothing can come. */
+export function mayHaveTrailers({ head, spoken }: OutboundCall): boolean {
+  return spoken === "h2" || head.contentLength === -1;
 }
 
-/** Others are dropped, as any recipient may (RFC 9110 6.5.1). */
-export function announcedTrailers(head: RequestHead, trailers: readonly Field[]): readonly Field[] {
-  if (trailers.length === 0) return none;
-  const names = trailerNames(head).split(",");
-  return trailers.filter(({ name }) => names.includes(name));
+/** What of an application's trailers travels on. */
+export function trailersOf(trailers: readonly Field[]): readonly Field[] {
+  return trailers.length === 0 ? none : trailers.filter(({ name, kinds }) => (kinds & notTrailers) === 0 && name !== trailerSignatureName);
 }

@@ -27,7 +27,7 @@ import type { CallSigner } from "./sign.ts";
 import type { TrafficManager } from "./traffic/manager.ts";
 import type { TryFailure } from "./traffic/retry.ts";
 import { resolveTarget } from "./resolve.ts";
-import { announcedTrailers } from "./trailers.ts";
+import { trailersOf } from "./trailers.ts";
 import { addToBody, begin, credit, flush } from "./upload.ts";
 
 export interface TransmitterOptions {
@@ -265,7 +265,7 @@ export function createTransmitter(options: TransmitterOptions): Transmitter {
       const { destination } = call;
       const expected = call.transmitted && !call.tunnel && !call.answered && !call.done;
       if (expected && destination) traffic.expectAnswer(call, destination, performance.now());
-      call.trailers = call.tunnel ? trailers : announcedTrailers(call.head, trailers);
+      call.trailers = call.tunnel ? trailers : trailersOf(trailers);
       call.upstream?.end(call, call.trailers);
     },
     readEnd(call) {

@@ -54,6 +54,8 @@ export function createHttp2Link<C extends UpstreamCall<C>>(options: LinkOptions<
   const queue: Attempt<C>[] = [];
   let opening = 0;
   let busy = 0;
+  /** The upstream has said before what it takes. */
+  let known = false;
 
   const upstream: Upstream<C> = {
     resume: (call) => credit(call.upstreamSlot as Attempt<C>),
@@ -196,9 +198,13 @@ export function createHttp2Link<C extends UpstreamCall<C>>(options: LinkOptions<
     bodyTaken(call);
   }
 
-  /** Whether the connection can take the call now. Upgrades wait for the upstream to say that it takes any. */
+  /**
+   * Whether the connection can take the call now. Only the very first calls go out before the upstream has said how many it
+   * takes at once; upgrades wait for it to say that it takes any.
+   */
   function takes({ connection }: Http2Transport, { protocol }: C): boolean {
-    return connection.canRequest() && (protocol === "" || connection.peerAllowsExtendedConnect());
+    if (!connection.canRequest() || (known && !connection.hasPeerSettings())) return false;
+    return protocol === "" || connection.peerAllowsExtendedConnect();
   }
 
   /** Fails the upgrades that wait: this upstream takes none, or never said. */
@@ -220,8 +226,8 @@ export function createHttp2Link<C extends UpstreamCall<C>>(options: LinkOptions<
       next = queue[0];
     }
     // One that has not said yet how much it takes may take all of it.
-    const settled = open.every(({ connection }) => connection.hasPeerSettings());
-    if (queue.length > 0 && opening === 0 && settled && open.length < maxConnections) openConnection();
+    const told = open.every(({ connection }) => connection.hasPeerSettings());
+    if (queue.length > 0 && opening === 0 && told && open.length < maxConnections) openConnection();
   }
 
   function openConnection(): void {
@@ -274,6 +280,7 @@ export function createHttp2Link<C extends UpstreamCall<C>>(options: LinkOptions<
   }
 
   function settled({ connection }: Http2Transport): void {
+    known = true;
     if (queue.length === 0) return;
     if (!connection.peerAllowsExtendedConnect()) failUpgrades("upgrade-unsupported", "the upstream takes no extended CONNECT");
     serveQueue();
@@ -293,8 +300,8 @@ export function createHttp2Link<C extends UpstreamCall<C>>(options: LinkOptions<
       else if (queue.length >= maxQueued) onFailure(call, "overloaded", `${queue.length} requests wait for the upstream already`);
       else {
         queue.push(attempt);
-        const known = open.find(({ connection }) => connection.hasPeerSettings());
-        if (known) settled(known);
+        const told = open.find(({ connection }) => connection.hasPeerSettings());
+        if (told) settled(told);
         else serveQueue();
       }
     },

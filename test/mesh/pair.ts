@@ -1,7 +1,8 @@
 /**
  * The mesh that a protocol is tried in: `caller` and `target`, each beside its sidecar. `caller` may do anything at the services
  * `target`, `fragile` (an application that can be taken away) and `absent` (where none listens), and only DELETE at `guarded`, which
- * is served as `target` is.
+ * is served as `target` is. `modern` is `target` where it is declared to speak HTTP/2, `classic` is `fragile` where it is
+ * declared to speak HTTP/1.1.
  */
 import type { Server } from "node:net";
 import { startMesh, type SidecarSettings, type TestMesh } from "./harness.ts";
@@ -9,8 +10,8 @@ import { startMesh, type SidecarSettings, type TestMesh } from "./harness.ts";
 const workload = (name: string) => `---
 { apiVersion: countersign.dev/v1, kind: Workload, metadata: { name: ${name}, namespace: shop }, spec: {} }
 `;
-const service = (name: string, spec: string) => `---
-{ apiVersion: countersign.dev/v1, kind: Service, metadata: { name: ${name}, namespace: shop }, spec: { ports: [{ port: 80 }]${spec} } }
+const service = (name: string, spec: string, protocol = "") => `---
+{ apiVersion: countersign.dev/v1, kind: Service, metadata: { name: ${name}, namespace: shop }, spec: { ports: [{ port: 80${protocol} }]${spec} } }
 `;
 const yaml = [
   "{ apiVersion: countersign.dev/v1, kind: Mesh, metadata: { name: mesh }, spec: { trustDomain: test.example, auditSample: 1 } }\n",
@@ -18,11 +19,13 @@ const yaml = [
   workload("target"),
   workload("fragile"),
   workload("absent"),
-  service("caller", ", calls: [target, fragile, absent, { service: guarded, actions: [DELETE] }]"),
+  service("caller", ", calls: [target, fragile, absent, modern, classic, { service: guarded, actions: [DELETE] }]"),
   service("target", ""),
   service("fragile", ""),
   service("absent", ""),
   service("guarded", ", identities: [{ serviceAccount: target }]"),
+  service("modern", ", identities: [{ serviceAccount: target }]", ", protocol: h2"),
+  service("classic", ", identities: [{ serviceAccount: fragile }]", ", protocol: http"),
 ].join("");
 
 export interface Pair {
