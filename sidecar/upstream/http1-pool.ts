@@ -26,6 +26,7 @@ import {
   type Upstream,
   type UpstreamCall,
 } from "./upstream.ts";
+import { outliveWriteErrors } from "./write-errors.ts";
 
 const maxConnections = 512;
 const maxQueued = 2048;
@@ -60,6 +61,8 @@ interface Connection<C> extends Upstream<C> {
   chunked: boolean;
   /** All of the request has been written. */
   sent: boolean;
+  /** Its writes may fail, and the answer is read all the same. */
+  outlives: boolean;
   /** Of an upgrade: what proves that the upstream agreed. */
   accept: string;
   /** What the connection has become. */
@@ -97,6 +100,10 @@ export function createHttp1Pool<C extends UpstreamCall<C>>(options: LinkOptions<
     connection.chunked = head.framing === CHUNKED_BODY;
     call.upstream = connection;
     busy++;
+    if (!request.whole && !connection.outlives) {
+      connection.outlives = true;
+      outliveWriteErrors(connection.socket);
+    }
     connection.parser.expect(upgrading ? "GET" : head.method, upgrading);
     // What is whole stays at hand, to be sent again; of what is not, the first part goes with the head.
     const body = request.whole ? call.body : undefined;
@@ -284,6 +291,7 @@ export function createHttp1Pool<C extends UpstreamCall<C>>(options: LinkOptions<
       request: undefined,
       chunked: false,
       sent: false,
+      outlives: false,
       accept: "",
       tunnel: undefined,
       reused: false,
