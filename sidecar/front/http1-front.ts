@@ -230,8 +230,8 @@ export function serveHttp1<C extends FrontCall>(socket: Socket, sink: CallSink<C
       parser.finish();
       if (!call) socket.end();
       // Nobody who waits for an answer stops sending in the middle of the exchange but to leave: what was asked for is not
-      // wanted any more. Other servers (nginx, Go's, Node's) have it so.
-      else if (requestEnded) socket.destroy();
+      // wanted any more. Other servers (nginx, Go's, Node's) have it so. What is to become a tunnel may end its side first.
+      else if (requestEnded && !call.tunnel) socket.destroy();
     },
     writable() {
       const current = tunnel ?? call;
