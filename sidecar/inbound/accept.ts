@@ -97,7 +97,10 @@ export function createInboundListener(options: InboundListenerOptions): InboundL
 
   /** Mesh or plaintext, by the first byte. */
   function sniff(socket: Socket, original: Address | undefined): void {
-    const timer = setTimeout(() => socket.destroy(), handshakeTimeoutMs);
+    const timer = setTimeout(() => {
+      metrics.connectionRefused("handshake-timeout");
+      socket.destroy();
+    }, handshakeTimeoutMs);
     socket.once("close", () => clearTimeout(timer));
     socket.on("error", () => undefined);
     socket.once("readable", () => {
@@ -148,6 +151,8 @@ export function createInboundListener(options: InboundListenerOptions): InboundL
     const reason = handshakeReason(code);
     metrics.connectionRefused(reason);
     log.info({ reason, from: socket.remoteAddress, detail: typeof refusal === "string" ? refusal : error.message }, "connection refused");
+    // Of this one Node only tells; after the others it sends its alert, and closes.
+    if (reason === "handshake-timeout") socket.destroy();
   });
 
   tls.on("secureConnection", (socket: TLSSocket) => {

@@ -44,6 +44,8 @@ export interface PolicyState {
 
 export type AuthorizationOutcome = { readonly permit: Permit } | { readonly permit: undefined; readonly authorization: Authorization };
 
+const wantOfAllow: ReadonlySet<Reason> = new Set(["no-allow", "no-identity-allow", "no-resource-allow"]);
+
 /** Evaluates the policies of `caller` and `service` for the exchange; `context` must be bound to it. */
 export function authorize(
   exchange: Exchange,
@@ -58,9 +60,9 @@ export function authorize(
   return { permit: { exchange, port: exchange.port, caller, authorization } as Permit };
 }
 
-/** Plaintext that a permissive port takes has no identity that a policy could allow; what denies everybody denies it too. */
+/** Plaintext that a permissive port takes has no identity that a policy could allow; whatever else refuses everybody refuses it too. */
 function isEnforced(denied: Reason, { peer }: Exchange, { enforce }: ServedService): boolean {
-  return enforce && (peer.spiffeId !== undefined || denied === "explicit-deny");
+  return enforce && (peer.spiffeId !== undefined || !wantOfAllow.has(denied));
 }
 
 function decide(

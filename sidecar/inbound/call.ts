@@ -20,11 +20,12 @@ import { createExchange, type Exchange } from "./exchange.ts";
 import type { Forwarder } from "./forward.ts";
 import { finish, keep, keepUnknown, pass, startStreaming } from "./intake.ts";
 import type { Peer } from "./peer.ts";
+import { withoutMeshSignature } from "./plaintext-credentials.ts";
 import type { PlaintextCallers } from "./plaintext-callers.ts";
-import type { Refusal } from "../reason.ts";
+import type { Reason, Refusal } from "../reason.ts";
 import { bodyTaken } from "../upstream/upstream.ts";
 import type { Responder } from "./respond.ts";
-import { portOf, type Served, type ServedService } from "./served.ts";
+import { portOf, type Served, type ServedPort, type ServedService } from "./served.ts";
 import { SessionRefusedError, type SessionKey, type Sessions } from "./sessions.ts";
 
 export interface InboundCallOptions {
@@ -116,6 +117,12 @@ export function createInboundCalls(options: InboundCallOptions): InboundCalls {
       responder.refuse(exchange, { reason: "plaintext-refused", detail: `port ${port?.port} takes no plaintext` });
       return;
     }
+    if (exchange.tunnel && exchange.protocol === "" && exchange.spoken !== "tcp") {
+      // What is inside would be judged by nobody, and might be the very calls that are denied.
+      responder.refuse(exchange, { reason: "plaintext-refused", detail: "CONNECT in plaintext" });
+      return;
+    }
+    exchange.query = withoutMeshSignature(exchange.query);
     exchange.authentication = unsignedCall;
     options.plaintext.seen(peer.address, service.scope, port.port);
   }
@@ -234,8 +241,8 @@ export function createInboundCalls(options: InboundCallOptions): InboundCalls {
 
   function recheck(exchange: Exchange): void {
     const served = options.served();
-    const { authorization, authentication, service, port } = exchange;
-    if (exchange.done || !served || !authorization || !service || !port) return;
+    const { service, port } = exchange;
+    if (exchange.done || !served || !service || !port) return;
     const now = served.byScope.get(service.scope);
     exchange.port = now && portOf(now, port.port);
     if (!now || !exchange.port) {
@@ -243,19 +250,30 @@ export function createInboundCalls(options: InboundCallOptions): InboundCalls {
       return;
     }
     exchange.service = now;
-    const session = authentication?.session;
-    if (session && session.issuedAtSeconds < (served.revokedRoles.get(session.roleArn) ?? 0)) {
-      responder.refuse(exchange, { reason: "session-revoked", detail: "sessions of the role were revoked while the call was under way" });
-      return;
-    }
-    const outcome = judge(exchange, now);
-    if (outcome.permit) return;
+    const reason = barred(exchange, now, exchange.port, served) ?? deniedNow(exchange, now);
+    if (reason) responder.refuse(exchange, { reason, detail: "while the call was under way" });
+  }
+
+  /** Of a call that was authenticated: why it would not be now. */
+  function barred({ peer, authentication }: Exchange, { tier }: ServedService, port: ServedPort, served: Served): Reason | undefined {
+    if (!authentication) return undefined;
+    if (peer.spiffeId === undefined) return port.permissive ? undefined : "plaintext-refused";
+    const { session } = authentication;
+    if (!session) return tier.signatureRequired ? "missing-signature" : undefined;
+    return session.issuedAtSeconds < (served.revokedRoles.get(session.roleArn) ?? 0) ? "session-revoked" : undefined;
+  }
+
+  /** Of a call that was allowed: why it would not be now. */
+  function deniedNow(exchange: Exchange, service: ServedService): Reason | undefined {
+    if (!exchange.authorization) return undefined;
+    const outcome = judge(exchange, service);
+    if (outcome.permit) return undefined;
     exchange.authorization = outcome.authorization;
-    responder.refuse(exchange, { reason: outcome.authorization.denied ?? "no-allow", detail: "while the call was under way" });
+    return outcome.authorization.denied ?? "no-allow";
   }
 
   const accept = (peer: Peer): CallSink<Exchange> => ({
-    begin: (front, slot, head, _spoken, protocol) => createExchange(front, slot, peer, head, protocol),
+    begin: (front, slot, head, spoken, protocol) => createExchange(front, slot, peer, head, spoken, protocol),
     head: begin,
     body(exchange, chunk) {
       if (exchange.done) return;

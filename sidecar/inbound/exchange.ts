@@ -7,7 +7,7 @@ import type { Field } from "../../common/http/field.ts";
 import type { RequestHead } from "../../common/http/message.ts";
 import type { ChunkReader } from "../../common/sigv4/chunk-reader.ts";
 import { nothingCollected } from "../body.ts";
-import type { Front } from "../front/front.ts";
+import type { Front, Spoken } from "../front/front.ts";
 import type { UpstreamCall } from "../upstream/upstream.ts";
 import type { Authentication } from "./authenticate.ts";
 import type { Authorization } from "./authorize.ts";
@@ -18,6 +18,8 @@ import type { ServedPort, ServedService } from "./served.ts";
 
 export interface Exchange extends UpstreamCall<Exchange> {
   readonly peer: Peer;
+  /** By the client. */
+  readonly spoken: Spoken;
   /** `performance.now()` when the head had arrived. */
   readonly startedAt: number;
   /** Cannot be authenticated before the body is whole. */
@@ -44,12 +46,20 @@ export interface Exchange extends UpstreamCall<Exchange> {
 
 const noTrailers: readonly Field[] = [];
 
-export function createExchange(front: Front<Exchange>, slot: unknown, peer: Peer, head: RequestHead, protocol: string): Exchange {
+export function createExchange(
+  front: Front<Exchange>,
+  slot: unknown,
+  peer: Peer,
+  head: RequestHead,
+  spoken: Spoken,
+  protocol: string,
+): Exchange {
   return {
     front,
     slot,
     peer,
     head,
+    spoken,
     tunnel: protocol !== "" || head.method === "CONNECT",
     protocol,
     startedAt: performance.now(),

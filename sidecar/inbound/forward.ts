@@ -15,6 +15,7 @@ import type { ForwardedHead, Link, LinkOptions } from "../upstream/upstream.ts";
 import type { Permit } from "./authorize.ts";
 import type { Caller } from "./caller.ts";
 import type { Exchange } from "./exchange.ts";
+import { bearMeshSignature } from "./plaintext-credentials.ts";
 import type { Responder } from "./respond.ts";
 import type { ServedPort } from "./served.ts";
 
@@ -104,14 +105,18 @@ export function createForwarder(responder: Responder): Forwarder {
 }
 
 /** As the service declares; otherwise as the caller's application spoke, so that neither sees that there was anything between. */
-function speaksHttp2({ head }: Exchange, { protocol }: ServedPort): boolean {
-  if (protocol === "h2" || protocol === "grpc" || isGrpc(head)) return true;
-  return protocol !== "http" && findField(head.fields, "x-countersign-protocol")?.value === "h2";
+function speaksHttp2({ head, peer, spoken }: Exchange, { protocol }: ServedPort): boolean {
+  if (protocol === "h2" || protocol === "grpc") return true;
+  const grpc = isGrpc(head);
+  // gRPC is HTTP/2 whatever its port is called.
+  if (protocol === "http" && !grpc) return false;
+  if (peer.spiffeId === undefined) return spoken === "h2";
+  return grpc || findField(head.fields, "x-countersign-protocol")?.value === "h2";
 }
 
 function forwardedHead(exchange: Exchange, caller: Caller): ForwardedHead {
-  const { head, path, query, authentication } = exchange;
-  const signed = authentication?.session !== undefined;
+  const { head, path, query, authentication, peer } = exchange;
+  const signed = authentication?.session !== undefined || (peer.spiffeId === undefined && bearMeshSignature(head.fields));
   const fields: Field[] = [];
   for (const field of head.fields) {
     const { kinds } = field;

@@ -26,6 +26,8 @@ export interface PlaintextOptions {
 
 /** How long what declares nothing may be silent before it is taken for a protocol whose server speaks first. */
 const detectionMs = 200;
+/** How long others may take until it is clear what they speak. */
+const beginningMs = 10_000;
 
 /**
  * Serves `socket`, or closes it. `original`: where it was going, if it was redirected; without it the connection has to be
@@ -60,9 +62,9 @@ function detect(
   let front: FrontConnection<Exchange> | undefined;
   const asTcp = () => serveTcp(socket, `${target?.service.name ?? ""}:${target?.port.port ?? 0}`, sink);
   const declared = target?.port.protocol;
-  if (declared === "tcp") front = asTcp();
-  const silence = declared === "auto" ? setTimeout(() => begin(asTcp()), detectionMs) : undefined;
-  silence?.unref();
+  const silence =
+    declared === "auto" ? setTimeout(() => begin(asTcp()), detectionMs).unref() : setTimeout(() => socket.destroy(), beginningMs).unref();
+  if (declared === "tcp") begin(asTcp());
 
   function begin(chosen: FrontConnection<Exchange>): void {
     clearTimeout(silence);

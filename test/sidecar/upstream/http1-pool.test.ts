@@ -65,7 +65,7 @@ async function ask(pool: Link<Exchange>, room: (exchange: Exchange, end: boolean
     abort: () => undefined,
     resume: () => undefined,
   };
-  const exchange = createExchange(front, undefined, peer, head, "");
+  const exchange = createExchange(front, undefined, peer, head, "h2", "");
   exchange.bodyEnded = true;
   pool.forward(exchange, forwarded);
   return await promise;
