@@ -20,7 +20,7 @@ export interface EndpointChannels {
 
 const maxChannels = 2;
 const failingForMs = 1000;
-/** How long a replaced connection may finish what it has. */
+/** How long a connection to an endpoint that is gone may finish what it has. */
 const drainMs = 60_000;
 
 interface Entry {
@@ -67,7 +67,8 @@ export function createEndpointChannels(options: ChannelOptions, clock: Clock, mo
     entry.opening.then(
       () => {
         entry.channels = entry.channels.filter((channel) => !old.includes(channel));
-        for (const channel of old) channel.drain(drainMs);
+        // What it has may go on as long as it would have: the peer ends it with the certificate that it was made with.
+        for (const channel of old) channel.drain(Math.max(drainMs, channel.peerExpiresAt - clock.now()));
       },
       // The old channels serve on until the peer ends them; the next call tries again.
       () => undefined,
