@@ -70,6 +70,15 @@ function connect() {
   return stream;
 }
 
+/** Resolves when the sidecar has read what was written so far, and the application's loopback has had its turn. */
+async function taken(): Promise<void> {
+  for (let round = 0; round < 3; round++) {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    http2.ping((error) => (error ? reject(error) : resolve()));
+    await promise;
+  }
+}
+
 describe.each([
   ["is refused", "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", 403],
   ["is not taken up", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 501],
@@ -82,6 +91,7 @@ describe.each([
     stream.write(smuggled);
     await until("the application has the offer", () => heard.length > 0);
     stream.write(smuggled);
+    await taken();
     const response = once(stream, "response") as Promise<[IncomingHttpHeaders]>;
     held.resolve();
     expect((await response)[0][":status"]).toBe(status);
@@ -111,6 +121,7 @@ test("bytes for a tunnel that is taken up wait for it", async () => {
   stream.write("first, ");
   await until("the application has the offer", () => heard.length > 0);
   stream.write("second");
+  await taken();
   const response = once(stream, "response") as Promise<[IncomingHttpHeaders]>;
   expect(heard[0]).not.toContain("first");
   held.resolve();
