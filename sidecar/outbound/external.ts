@@ -54,6 +54,8 @@ interface Way {
 /** Of a host that nobody calls any more. */
 const mostWays = 256;
 const failingForMs = 30_000;
+/** What lies between may forget a connection that says nothing, and tell nobody. */
+const idleMs = 30_000;
 
 export function createExternalCalls({ decider, metrics, records, fail, monotonic }: ExternalCallsOptions): ExternalCalls {
   const ways = new Map<string, Way>();
@@ -74,6 +76,7 @@ export function createExternalCalls({ decider, metrics, records, fail, monotonic
   function linkOptions(address: LinkOptions<OutboundCall>["address"]): LinkOptions<OutboundCall> {
     return {
       address,
+      idleMs,
       // Only sidecars say such things, and an application believes its own.
       withheld: FieldKind.IDENTITY,
       onResponse(call, { status }) {

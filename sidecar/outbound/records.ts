@@ -88,7 +88,7 @@ export function createOutboundRecords(options: OutboundRecordsOptions): Outbound
 
   return {
     completed(call) {
-      const scope = call.destination?.scope ?? "";
+      const scope = scopeOf(call);
       let own = children.get(scope);
       if (!own) {
         own = { byStatus: new Map(), duration: duration({ destination: scope }) };
@@ -105,7 +105,7 @@ export function createOutboundRecords(options: OutboundRecordsOptions): Outbound
     },
     failed(call, reason, detail) {
       // Only names of the mesh become labels: what an application makes up must not grow the metrics.
-      failures.labels(call.destination?.scope ?? "", reason).inc();
+      failures.labels(scopeOf(call), reason).inc();
       remember(call, reason);
       const destination = call.destination?.scope ?? call.head.authority;
       // There are many of the former when there is no time for lines.
@@ -118,4 +118,11 @@ export function createOutboundRecords(options: OutboundRecordsOptions): Outbound
     },
     recent: () => [...ring.slice(next), ...ring.slice(0, next)],
   };
+}
+
+/** No service can be called so. */
+const outside = "external";
+
+function scopeOf({ destination, departure }: OutboundCall): string {
+  return destination?.scope ?? (departure ? outside : "");
 }

@@ -80,7 +80,7 @@ interface Connection<C> extends Upstream<C> {
 }
 
 export function createHttp1Pool<C extends UpstreamCall<C>>(options: LinkOptions<C>): Link<C> {
-  const { address } = options;
+  const { address, idleMs = 0 } = options;
   const idle: Connection<C>[] = [];
   const queue: Request<C>[] = [];
   let open = 0;
@@ -90,6 +90,7 @@ export function createHttp1Pool<C extends UpstreamCall<C>>(options: LinkOptions<
 
   function send(connection: Connection<C>, request: Request<C>): void {
     const { call, head } = request;
+    if (idleMs > 0) connection.socket.setTimeout(0);
     connection.call = call;
     connection.request = request;
     connection.received = false;
@@ -165,7 +166,10 @@ export function createHttp1Pool<C extends UpstreamCall<C>>(options: LinkOptions<
     }
     const next = waiting();
     if (next) send(connection, next);
-    else idle.push(connection);
+    else {
+      idle.push(connection);
+      if (idleMs > 0) connection.socket.setTimeout(idleMs);
+    }
   }
 
   /** The next that somebody still waits for. */
@@ -347,6 +351,7 @@ export function createHttp1Pool<C extends UpstreamCall<C>>(options: LinkOptions<
       parser.finish();
       socket.end();
     });
+    socket.on("timeout", () => socket.destroy());
     let cause = "";
     socket.on("error", (error) => {
       cause = error.message;

@@ -62,6 +62,8 @@ export interface Link<C> {
 
 export interface LinkOptions<C> {
   readonly address: Address;
+  /** How long an idle connection is kept, ms; 0 or nothing for as long as the upstream keeps it. */
+  readonly idleMs?: number;
   /** Fields of these kinds are taken off the answers. */
   readonly withheld: number;
   readonly onResponse: (call: C, response: Pick<ResponseHead, "status">) => void;

@@ -432,4 +432,11 @@ describe("several addresses", () => {
     socket.write("GET /in-a-tunnel HTTP/1.1\r\nhost: many.example\r\nconnection: close\r\n\r\n");
     expect(await text(socket)).toMatch(/from outside$/);
   });
+
+  test("one that did not listen is tried again last", async () => {
+    await proxied(outbound, url("many", elsewhere));
+    const late = await outside((socket) => socket.destroy(), "127.0.0.4", elsewhere.port);
+    expect((await proxied(outbound, url("many", elsewhere), { method: "POST", body: "x" })).status).toBe(200);
+    expect(late.connections()).toBe(0);
+  });
 });

@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { afterEach, expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 import type { Front } from "../../../sidecar/front/front.ts";
 
 import { createExchange, type Exchange } from "../../../sidecar/inbound/exchange.ts";
@@ -26,14 +26,26 @@ const peer = {
 const head = { method: "GET", target: "/", authority: "target", scheme: "", fields: [], kinds: 0, contentLength: 0 };
 const forwarded = { method: "GET", target: "/", authority: "target", fields: [], added: [], framing: -2 };
 
-async function poolFor(body: Buffer): Promise<{ pool: Link<Exchange>; connections: () => number }> {
+interface Upstream {
+  readonly pool: Link<Exchange>;
+  readonly connections: () => number;
+  /** How many have been closed. */
+  readonly closed: () => number;
+}
+
+async function poolFor(body: Buffer, idleMs = 0): Promise<Upstream> {
   let connections = 0;
+  let closed = 0;
   const server = createServer((_request, response) => response.end(body));
-  server.on("connection", () => connections++);
+  server.on("connection", (socket) => {
+    connections++;
+    socket.once("close", () => closed++);
+  });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const pool = createHttp1Pool({
     address: { host: "127.0.0.1", port: (server.address() as AddressInfo).port },
+    idleMs,
     withheld: 0,
     onResponse: () => undefined,
     onComplete: () => undefined,
@@ -46,7 +58,7 @@ async function poolFor(body: Buffer): Promise<{ pool: Link<Exchange>; connection
     server.closeAllConnections();
     server.close();
   });
-  return { pool, connections: () => connections };
+  return { pool, connections: () => connections, closed: () => closed };
 }
 
 /** Resolves with the bytes of the answer; `room` is what `sendData` tells the pool. */
@@ -89,4 +101,19 @@ test("nothing is read while there is no room, and reading goes on when there is"
   });
   expect(bytes).toBe(3_000_000);
   expect(paused).toBeGreaterThan(10);
+});
+
+test("a connection that is idle for too long is closed, and one in use is not", async () => {
+  const { pool, connections, closed } = await poolFor(Buffer.alloc(3_000_000), 50);
+  const began = performance.now();
+  const slowly = (exchange: Exchange) => {
+    const wait = performance.now() - began < 200;
+    if (wait) setTimeout(() => exchange.upstream?.resume(exchange), 10);
+    return !wait;
+  };
+  expect(await ask(pool, slowly)).toBe(3_000_000);
+  expect([connections(), closed()]).toEqual([1, 0]);
+  await vi.waitFor(() => expect(closed()).toBe(1));
+  expect(await ask(pool, () => true)).toBe(3_000_000);
+  expect(connections()).toBe(2);
 });
