@@ -2,9 +2,9 @@
  * `countersign intercept run`: what takes privileges is done first, and the sidecar then takes this process's place without
  * any: no capability, no way to get one back, and a user that the rules know.
  */
-import { join } from "node:path";
 import { loadLibc } from "../../sidecar/intercept/libc.ts";
 import { openTransparentSocket } from "../../sidecar/intercept/transparent-socket.ts";
+import { sidecarCommand } from "../sidecar-command.ts";
 import { RulesError } from "./error.ts";
 import { findProgram } from "./programs.ts";
 
@@ -25,14 +25,12 @@ const PR_SET_NO_NEW_PRIVS = 38;
 /** More than any kernel has; those that it has not are refused, to no effect. */
 const capabilities = 64n;
 
-const main = join(import.meta.dirname, "../main.ts");
-
 /** Does not return. Throws RulesError or InterceptError. */
 export function launch(options: LaunchOptions): never {
   const { mode, uid, gid } = options;
   if (uid === 0) throw new RulesError("bad-option", "--proxy-uid: expected another user than root");
   if (process.getuid?.() !== 0) throw new RulesError("not-permitted", "becoming another user takes root");
-  const [program = "", ...args] = options.command.length > 0 ? options.command : [process.execPath, main, "sidecar"];
+  const [program = "", ...args] = options.command.length > 0 ? options.command : sidecarCommand;
   const file = findProgram(program, options.environment["PATH"]);
   const inbound = mode === "tproxy" ? `fd:${openTransparentSocket(options.inboundPort)}` : `[::]:${options.inboundPort}`;
   const environment = {

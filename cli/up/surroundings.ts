@@ -2,6 +2,7 @@
  * Where the parts of a mesh on this machine run, and how they reach each other: here, all of them on loopback, where a program
  * finds its sidecar by `http_proxy`. `namespaces.ts` has the other way.
  */
+import { sidecarCommand } from "../sidecar-command.ts";
 import { join } from "node:path";
 import type { Resource, WorkloadResource } from "../../common/resources/resource.ts";
 import { untilAcquainted, type Acquaintance } from "./acquainted.ts";
@@ -55,7 +56,7 @@ export function createLoopback(resources: readonly Resource[]): Surroundings {
     portOf: async (workload) => workload.spec.port ?? (await freePort()),
     sidecarOf: (_, port) =>
       Promise.resolve({
-        command: [process.execPath, main, "sidecar"],
+        command: [...sidecarCommand],
         environment: {
           COUNTERSIGN_OUTBOUND: anyPort,
           COUNTERSIGN_INBOUND: anyPort,
