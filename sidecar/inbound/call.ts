@@ -5,13 +5,11 @@
  * Hot path: synchronous from the head to the application's socket, unless the caller's session has to be resolved first.
  */
 import { performance } from "node:perf_hooks";
-import { FieldKind } from "../../common/http/field.ts";
-import { normalizeAuthority, normalizeTarget } from "../../common/http/request-target.ts";
 import type { RequestContext } from "../../common/policy/request-context.ts";
 import { SigV4Error } from "../../common/sigv4/error.ts";
 import { collectedBytes } from "../body.ts";
-import { destinationField } from "../destination-field.ts";
 import type { CallSink } from "../front/front.ts";
+import { address } from "./address.ts";
 import { bodyMatches, signatureRefusal, unsignedCall, type Authenticator } from "./authenticate.ts";
 import { authorize, type AuthorizationOutcome } from "./authorize.ts";
 import { createCallers } from "./caller.ts";
@@ -62,34 +60,6 @@ export function createInboundCalls(options: InboundCallOptions): InboundCalls {
   const { authenticator, sessions, context, forwarder, responder } = options;
   const callers = createCallers();
   const concurrency = createConcurrency();
-
-  /** Finds the service that the call is for. */
-  function address(exchange: Exchange, served: Served): Refusal | undefined {
-    const { head, peer } = exchange;
-    try {
-      const { host, port: named } = normalizeAuthority(head.authority);
-      const meant = peer.target ?? (head.kinds & FieldKind.IDENTITY ? destinationField(head.fields) : undefined);
-      const service = meant ? served.byScope.get(meant.scope) : served.byHost.get(host);
-      if (!service) return { reason: "wrong-destination", detail: `no service here answers for ${meant?.scope ?? host}` };
-      exchange.port = portOf(service, meant?.port ?? named);
-      if (!exchange.port) return { reason: "wrong-destination", detail: `${service.scope} has no port ${meant?.port ?? named}` };
-      if (peer.serverName !== "" && peer.serverName !== host && served.byHost.get(peer.serverName) !== service) {
-        return { reason: "wrong-destination", detail: `TLS asked for ${peer.serverName}, the request for ${host}` };
-      }
-      exchange.host = host;
-      exchange.service = service;
-      if (head.method === "CONNECT" && exchange.protocol === "") {
-        exchange.path = "/";
-        return undefined;
-      }
-      const target = normalizeTarget(head.target, service);
-      exchange.path = target.path;
-      exchange.query = target.query;
-      return undefined;
-    } catch (error) {
-      return { reason: "malformed-target", detail: error instanceof Error ? error.message : String(error) };
-    }
-  }
 
   function begin(exchange: Exchange): void {
     const served = options.served();

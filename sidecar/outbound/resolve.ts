@@ -2,9 +2,11 @@
  * What a call is for: a port of a service of the mesh, or something outside. The name that the application wrote decides, and
  * where a redirected connection was going decides what the name leaves open.
  */
-import { normalizeAuthority } from "../../common/http/request-target.ts";
+import { normalizeAuthority, normalizeTarget } from "../../common/http/request-target.ts";
 import { canonicalIp } from "../../common/net/ip.ts";
 import type { Address } from "../../common/runtime/environment.ts";
+import { createDestinationField } from "../destination-field.ts";
+import type { OutboundCall } from "./call.ts";
 import type { Origin } from "./origin.ts";
 import type { Destination, DestinationPort, Destinations, Endpoint } from "./destinations.ts";
 
@@ -78,4 +80,17 @@ export function serviceAt(destinations: Destinations, { host, port }: Address): 
     }
   }
   return undefined;
+}
+
+/** Fills in what the target says of the call. Throws RequestTargetError for a path that is none. */
+export function aimAt(call: OutboundCall, { destination, port, unnamed, endpoint }: ServiceTarget): void {
+  if (unnamed && port) call.destinationField = createDestinationField({ scope: destination.scope, port: port.port });
+  call.pinned = endpoint;
+  if (call.head.method === "CONNECT" && call.protocol === "") {
+    call.path = "/";
+    return;
+  }
+  const { path, query } = normalizeTarget(call.head.target, destination);
+  call.path = path;
+  call.query = query;
 }

@@ -6,9 +6,8 @@
  * Whether there is room for a call, where it goes, how long it may take and whether it goes again is for traffic/ to say.
  */
 import { performance } from "node:perf_hooks";
-import { normalizeTarget, RequestTargetError } from "../../common/http/request-target.ts";
+import { RequestTargetError } from "../../common/http/request-target.ts";
 import { collectedBytes, noBody } from "../body.ts";
-import { createDestinationField } from "../destination-field.ts";
 import type { CallSink } from "../front/front.ts";
 import { Http2ErrorCode } from "../http2/error.ts";
 import type { Http2RequestHead } from "../http2/send-head.ts";
@@ -26,7 +25,7 @@ import type { OutboundRecords } from "./records.ts";
 import type { CallSigner } from "./sign.ts";
 import type { TrafficManager } from "./traffic/manager.ts";
 import type { TryFailure } from "./traffic/retry.ts";
-import { resolveTarget } from "./resolve.ts";
+import { aimAt, resolveTarget } from "./resolve.ts";
 import { trailersOf } from "./trailers.ts";
 import { addToBody, begin, credit, flush } from "./upload.ts";
 
@@ -129,17 +128,8 @@ export function createTransmitter(options: TransmitterOptions): Transmitter {
         options.external.carry(call, target.host, target.port);
         return undefined;
       }
-      const { destination, port } = target;
-      if (target.unnamed && port) call.destinationField = createDestinationField({ scope: destination.scope, port: port.port });
-      call.pinned = target.endpoint;
-      if (head.method === "CONNECT" && call.protocol === "") {
-        call.path = "/";
-        return destination;
-      }
-      const normalized = normalizeTarget(head.target, destination);
-      call.path = normalized.path;
-      call.query = normalized.query;
-      return destination;
+      aimAt(call, target);
+      return target.destination;
     } catch (error) {
       if (!(error instanceof RequestTargetError)) throw error;
       fail(call, "malformed-target", error.message);
