@@ -20,7 +20,7 @@ import { finish, keep, keepUnknown, pass, startStreaming } from "./intake.ts";
 import type { Peer } from "./peer.ts";
 import { withoutMeshSignature } from "./plaintext-credentials.ts";
 import type { PlaintextCallers } from "./plaintext-callers.ts";
-import type { Reason, Refusal } from "../reason.ts";
+import type { Reason } from "../reason.ts";
 import { bodyTaken } from "../upstream/upstream.ts";
 import type { Responder } from "./respond.ts";
 import { portOf, type Served, type ServedPort, type ServedService } from "./served.ts";

@@ -28,6 +28,8 @@ interface Entry {
   channels: Channel[];
   opening: Promise<Channel> | undefined;
   connectTimeoutMs: number;
+  /** The last snapshot does not name it: what is open goes on, and nothing new is begun. */
+  gone: boolean;
 }
 
 /** `monotonic`: ms of a clock that never goes back, the one that endpoints are chosen by. */
@@ -37,7 +39,7 @@ export function createEndpointChannels(options: ChannelOptions, clock: Clock, mo
   function entryOf(endpoint: Endpoint, connectTimeoutMs: number): Entry {
     let entry = entries.get(endpoint);
     if (!entry) {
-      entry = { endpoint, channels: [], opening: undefined, connectTimeoutMs };
+      entry = { endpoint, channels: [], opening: undefined, connectTimeoutMs, gone: false };
       entries.set(endpoint, entry);
     }
     entry.connectTimeoutMs = connectTimeoutMs;
@@ -60,15 +62,19 @@ export function createEndpointChannels(options: ChannelOptions, clock: Clock, mo
     }
   }
 
+  /** What it has may go on as long as it would have: the peer ends it with the certificate that it was made with. */
+  function drain(channel: Channel): void {
+    channel.drain(Math.max(drainMs, channel.peerExpiresAt - clock.now()));
+  }
+
   function renew(entry: Entry): void {
     const old = entry.channels;
-    if (old.length === 0) return;
+    if (old.length === 0 || entry.gone) return;
     entry.opening ??= openFor(entry);
     entry.opening.then(
       () => {
         entry.channels = entry.channels.filter((channel) => !old.includes(channel));
-        // What it has may go on as long as it would have: the peer ends it with the certificate that it was made with.
-        for (const channel of old) channel.drain(Math.max(drainMs, channel.peerExpiresAt - clock.now()));
+        for (const channel of old) drain(channel);
       },
       // The old channels serve on until the peer ends them; the next call tries again.
       () => undefined,
@@ -99,11 +105,14 @@ export function createEndpointChannels(options: ChannelOptions, clock: Clock, mo
     },
     retain(alive, refused) {
       for (const [endpoint, entry] of entries) {
+        const gone = alive.get(endpoint.instance) !== endpoint;
         for (const channel of entry.channels) {
           if (refused(channel)) channel.destroy();
-          else if (alive.get(endpoint.instance) !== endpoint) channel.drain(drainMs);
+          else if (gone && !entry.gone) drain(channel);
         }
-        if (alive.get(endpoint.instance) !== endpoint) entries.delete(endpoint);
+        entry.gone = gone;
+        // What is still open is looked at again with the next snapshot.
+        if (gone && entry.channels.length === 0) entries.delete(endpoint);
       }
     },
     destroyAll() {
