@@ -15,7 +15,7 @@ import {
   type Session,
   type SessionKeys,
 } from "../../common/session/claims.ts";
-import { callUnary, isRefusal, type ControlPlane } from "../sync/control-plane.ts";
+import { callPatiently, isRefusal, type ControlPlane } from "../sync/control-plane.ts";
 import type { Reason } from "../reason.ts";
 
 /** A session together with the key that verifies its signatures for one service on one day. */
@@ -63,7 +63,8 @@ interface Entry {
   readonly keys: Map<string, SessionKey>;
 }
 
-const resolveTimeoutMs = 3000;
+/** A control plane that is being restarted is back within it. */
+const resolveTimeoutMs = 5000;
 const refusedForMs = 5000;
 const unreachableForMs = 500;
 const maxRefused = 10_000;
@@ -99,11 +100,7 @@ export function createSessions(options: SessionsOptions): Sessions {
     let response;
     try {
       const { tokens } = options.controlPlane();
-      response = await callUnary(
-        tokens.resolveSession.bind(tokens),
-        { sessionToken: token, scopeService, date },
-        { timeoutMs: resolveTimeoutMs },
-      );
+      response = await callPatiently(tokens.resolveSession.bind(tokens), { sessionToken: token, scopeService, date }, resolveTimeoutMs);
     } catch (error) {
       throw new SessionRefusedError(isRefusal(error) ? "session-invalid" : "session-unresolved", error);
     }

@@ -2,6 +2,7 @@
  * The channel to the control plane: gRPC over TLS 1.3, the server known by its SPIFFE id and not by a host name, so that
  * an address from a config file or a Service needs no certificate of its own.
  */
+import { setTimeout as delay } from "node:timers/promises";
 import { createSecureContext } from "node:tls";
 import { credentials, Metadata, status, type CallOptions, type ChannelOptions, type ServiceError } from "@grpc/grpc-js";
 import { IdentityServiceClient } from "../../common/gen/mesh/v1/identity.ts";
@@ -75,10 +76,42 @@ export function callUnary<Request, Response>(
   request: Request,
   options: { timeoutMs: number; signal?: AbortSignal },
 ): Promise<Response> {
+  return attempt(method, request, new Metadata(), Date.now() + options.timeoutMs, options.signal);
+}
+
+const againAfterMs = 100;
+
+/**
+ * As `callUnary`, of what somebody is waiting for: a control plane that is out of reach is waited for until the time is over,
+ * because one that is being restarted is back within seconds.
+ */
+export async function callPatiently<Request, Response>(
+  method: UnaryMethod<Request, Response>,
+  request: Request,
+  timeoutMs: number,
+): Promise<Response> {
+  const deadline = Date.now() + timeoutMs;
+  for (;;) {
+    try {
+      return await attempt(method, request, new Metadata({ waitForReady: true }), deadline, undefined);
+    } catch (error) {
+      // It went away with the question: the next attempt waits for it to come back.
+      if ((error as Partial<ServiceError>).code !== status.UNAVAILABLE || Date.now() >= deadline) throw error;
+      await delay(againAfterMs);
+    }
+  }
+}
+
+function attempt<Request, Response>(
+  method: UnaryMethod<Request, Response>,
+  request: Request,
+  metadata: Metadata,
+  deadline: number,
+  signal: AbortSignal | undefined,
+): Promise<Response> {
   return new Promise((resolve, reject) => {
-    const { signal } = options;
     const abort = () => call.cancel();
-    const call = method(request, new Metadata(), { deadline: Date.now() + options.timeoutMs }, (error, response) => {
+    const call = method(request, metadata, { deadline }, (error, response) => {
       signal?.removeEventListener("abort", abort);
       if (error) reject(error);
       else resolve(response);

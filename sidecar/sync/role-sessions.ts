@@ -7,7 +7,7 @@ import type { Logger } from "pino";
 import { createField, type Field } from "../../common/http/field.ts";
 import type { Clock } from "../../common/runtime/clock.ts";
 import { deriveSigningKey } from "../../common/sigv4/signing-key.ts";
-import { callUnary, type ControlPlane } from "./control-plane.ts";
+import { callPatiently, type ControlPlane } from "./control-plane.ts";
 
 export interface RoleCredentials {
   readonly roleArn: string;
@@ -82,10 +82,10 @@ export function createRoleSessions(options: RoleSessionOptions): RoleSessions {
     const issuedAt = clock.now();
     try {
       const { tokens } = options.controlPlane();
-      const response = await callUnary(
+      const response = await callPatiently(
         tokens.assumeRole.bind(tokens),
         { roleArn, roleSessionName: options.sessionName, durationSeconds: maxSeconds, policy: "", tags: {}, sourceIdentity: "" },
-        { timeoutMs: assumeTimeoutMs },
+        assumeTimeoutMs,
       );
       const credentials = createCredentials(roleArn, response, issuedAt);
       entry.credentials = credentials;
