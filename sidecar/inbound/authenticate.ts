@@ -173,7 +173,7 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
     verifyRequest(request, authorization, sessionKey.key, order, signature.amzDate);
     const stream = payload.mode === "streamed" ? signedStream(payload, fields, signature, sessionKey.key) : undefined;
 
-    const replayed = checkReplay(order, fields, session, service, authorization.signature, signature.date, nowSeconds);
+    const replayed = checkReplay(order, fields, sessionKey.id, service, authorization.signature, signature.date, nowSeconds);
     if (replayed) return { kind: "refused", refusal: replayed };
     // Neither policies nor the application are concerned with what was the signature's.
     if (signature.presigned) exchange.query = signature.applicationQuery;
@@ -195,7 +195,7 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
   function checkReplay(
     order: HeaderOrder,
     fields: readonly Field[],
-    session: Session,
+    session: string,
     service: ServedService,
     signature: string,
     date: number,
@@ -212,7 +212,7 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
       if (audience === "") return { reason: "wrong-audience", detail: "a sequence without an audience" };
       const sequence = parseSequence(sequenceText);
       if (!sequence) return { reason: "malformed-signature", detail: "x-countersign-sequence is not instance:number" };
-      const verdict = options.replay.admit(session.accessKeyId, sequence, date, now);
+      const verdict = options.replay.admit(session, sequence, date, now);
       if (verdict === "replayed") return { reason: "replayed", detail: `sequence ${sequenceText} was seen` };
       if (verdict === "full") return { reason: "replay-memory-full", detail: "too many callers to remember" };
       return undefined;

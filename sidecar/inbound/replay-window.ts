@@ -1,6 +1,6 @@
 /**
  * Refuses a signed request the second time it arrives. SigV4 has no nonce, so sidecars number their requests the way IPsec
- * does (RFC 4303 3.4.3): the receiver keeps, per session and instance of the caller, the highest number and which of
+ * does (RFC 4303 3.4.3): the receiver keeps, per signing key and instance of the caller, the highest number and which of
  * the 1024 below it were seen.
  *
  * Guarantees: no request passes twice, also when the clock is set back; one that was not seen is refused only if it is
@@ -42,7 +42,10 @@ export interface ReplayGuardOptions {
 }
 
 export interface ReplayGuard {
-  /** `session` is the access key id; `date` the request's own and `now` the clock's, in seconds since 1970. */
+  /**
+   * `session` names one key: a session's for one service and day. Calls that wait until that is known are then behind no
+   * others. `date` is the request's own and `now` the clock's, in seconds since 1970.
+   */
   admit(session: string, sequence: Sequence, date: number, now: number): ReplayVerdict;
   /** How many are remembered. */
   readonly callers: number;

@@ -22,6 +22,8 @@ import type { Reason } from "../reason.ts";
 export interface SessionKey {
   readonly session: Session;
   readonly key: KeyObject;
+  /** Names session, service and day: what a sequence of request numbers belongs to. */
+  readonly id: string;
   readonly scopeService: string;
   readonly date: string;
 }
@@ -99,8 +101,14 @@ export function createSessions(options: SessionsOptions): Sessions {
     const session = await verifiedSession(token);
     let response;
     try {
-      const { tokens } = options.controlPlane();
-      response = await callPatiently(tokens.resolveSession.bind(tokens), { sessionToken: token, scopeService, date }, resolveTimeoutMs);
+      response = await callPatiently(
+        () => {
+          const { tokens } = options.controlPlane();
+          return tokens.resolveSession.bind(tokens);
+        },
+        { sessionToken: token, scopeService, date },
+        { timeoutMs: resolveTimeoutMs, clock },
+      );
     } catch (error) {
       throw new SessionRefusedError(isRefusal(error) ? "session-invalid" : "session-unresolved", error);
     }
@@ -108,7 +116,8 @@ export function createSessions(options: SessionsOptions): Sessions {
       throw new SessionRefusedError("session-unresolved", "the control plane's answer does not belong to the session");
     }
     await options.revisionReached(response.revision);
-    const key: SessionKey = { session, key: createSecretKey(response.signingKey), scopeService, date };
+    const id = `${session.accessKeyId}/${scopeService}/${date}`;
+    const key: SessionKey = { session, key: createSecretKey(response.signingKey), id, scopeService, date };
     let entry = entries.get(token);
     if (!entry) {
       if (entries.size >= options.maxSessions) sweepOrEvict();

@@ -2,12 +2,12 @@
  * The channel to the control plane: gRPC over TLS 1.3, the server known by its SPIFFE id and not by a host name, so that
  * an address from a config file or a Service needs no certificate of its own.
  */
-import { setTimeout as delay } from "node:timers/promises";
 import { createSecureContext } from "node:tls";
 import { credentials, Metadata, status, type CallOptions, type ChannelOptions, type ServiceError } from "@grpc/grpc-js";
 import { IdentityServiceClient } from "../../common/gen/mesh/v1/identity.ts";
 import { MeshServiceClient } from "../../common/gen/mesh/v1/mesh.ts";
 import { TokenServiceClient } from "../../common/gen/mesh/v1/token.ts";
+import type { Clock } from "../../common/runtime/clock.ts";
 import { secureContextOptions, tlsProfile, type Identity } from "../tls/profile.ts";
 
 export interface ControlPlane {
@@ -83,21 +83,22 @@ const againAfterMs = 100;
 
 /**
  * As `callUnary`, of what somebody is waiting for: a control plane that is out of reach is waited for until the time is over,
- * because one that is being restarted is back within seconds.
+ * because one that is being restarted is back within seconds. `method` is that of the channel in use when it is asked for.
  */
 export async function callPatiently<Request, Response>(
-  method: UnaryMethod<Request, Response>,
+  method: () => UnaryMethod<Request, Response>,
   request: Request,
-  timeoutMs: number,
+  options: { timeoutMs: number; clock: Clock },
 ): Promise<Response> {
-  const deadline = Date.now() + timeoutMs;
+  const { clock, timeoutMs } = options;
+  const deadline = clock.now() + timeoutMs;
   for (;;) {
     try {
-      return await attempt(method, request, new Metadata({ waitForReady: true }), deadline, undefined);
+      return await attempt(method(), request, new Metadata({ waitForReady: true }), deadline, undefined);
     } catch (error) {
       // It went away with the question: the next attempt waits for it to come back.
-      if ((error as Partial<ServiceError>).code !== status.UNAVAILABLE || Date.now() >= deadline) throw error;
-      await delay(againAfterMs);
+      if ((error as Partial<ServiceError>).code !== status.UNAVAILABLE || clock.now() + againAfterMs >= deadline) throw error;
+      await new Promise<void>((resolve) => void clock.schedule(againAfterMs, resolve));
     }
   }
 }

@@ -81,11 +81,13 @@ export function createRoleSessions(options: RoleSessionOptions): RoleSessions {
   async function assume(roleArn: string, maxSeconds: number, entry: Entry): Promise<RoleCredentials> {
     const issuedAt = clock.now();
     try {
-      const { tokens } = options.controlPlane();
       const response = await callPatiently(
-        tokens.assumeRole.bind(tokens),
+        () => {
+          const { tokens } = options.controlPlane();
+          return tokens.assumeRole.bind(tokens);
+        },
         { roleArn, roleSessionName: options.sessionName, durationSeconds: maxSeconds, policy: "", tags: {}, sourceIdentity: "" },
-        assumeTimeoutMs,
+        { timeoutMs: assumeTimeoutMs, clock },
       );
       const credentials = createCredentials(roleArn, response, issuedAt);
       entry.credentials = credentials;

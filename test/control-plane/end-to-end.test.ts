@@ -28,7 +28,7 @@ test("from a join token to a scoped key: the whole way of a caller and a receive
       {
         name: "orders",
         hostnames: ["orders", "orders.shop", "orders.shop.svc", "orders.shop.svc.cluster.local"],
-        ports: [{ port: 80, targetPort: 8081, protocol: "http", permissive: false }],
+        ports: [{ port: 80, targetPort: 8081, protocol: "", permissive: false }],
         operations: [{ name: "GetItem", method: "GET", path: "/items/{id}", resource: "item/{id}" }],
         tier: "standard",
       },

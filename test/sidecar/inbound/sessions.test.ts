@@ -143,12 +143,37 @@ describe("refusals", () => {
     const text = await token(1);
     const pending = sessions.resolve(text, scope, date);
     await asking(1);
-    asked[0]?.reply({ code: status.UNAVAILABLE });
+    asked[0]?.reply({ code: status.DEADLINE_EXCEEDED });
     await expect(pending).rejects.toMatchObject({ reason: "session-unresolved" });
     await expect(sessions.resolve(text, scope, date)).rejects.toMatchObject({ reason: "session-unresolved" });
     expect(asked).toHaveLength(1);
     clock.advance(501);
     await resolve(1, text);
+  });
+
+  test("a control plane that goes away with the question is asked again, until five seconds have passed", async () => {
+    const text = await token(1);
+    const pending = sessions.resolve(text, scope, date);
+    pending.catch(() => undefined);
+    for (let times = 1; times < 50; times++) {
+      await asking(times);
+      asked.at(-1)?.reply({ code: status.UNAVAILABLE });
+      while (clock.pendingTimers() === 0) await new Promise(setImmediate);
+      clock.advance(100);
+    }
+    await asking(50);
+    asked.at(-1)?.reply({ code: status.UNAVAILABLE });
+    await expect(pending).rejects.toMatchObject({ reason: "session-unresolved" });
+    expect(asked).toHaveLength(50);
+    clock.advance(501);
+    const again = sessions.resolve(text, scope, date);
+    await asking(51);
+    asked.at(-1)?.reply({ code: status.UNAVAILABLE });
+    while (clock.pendingTimers() === 0) await new Promise(setImmediate);
+    clock.advance(100);
+    await asking(52);
+    asked.at(-1)?.reply(null, response(1));
+    expect((await again).session.accessKeyId).toBe(accessKeyOf(1));
   });
 
   test.each<[string, Partial<ResolveSessionResponse>]>([

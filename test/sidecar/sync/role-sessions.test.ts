@@ -106,13 +106,13 @@ describe("renewal", () => {
     const first = await answer();
     clock.advance(31 * minute);
     sessions.current(role, 0);
-    await refuse(status.UNAVAILABLE);
+    await refuse(status.DEADLINE_EXCEEDED);
     expect(sessions.current(role, 0)?.accessKeyId).toBe(first);
     expect(asked).toHaveLength(2);
     clock.advance(2000);
     expect(sessions.current(role, 0)?.accessKeyId).toBe(first);
     expect(asked).toHaveLength(3);
-    await refuse(status.UNAVAILABLE);
+    await refuse(status.DEADLINE_EXCEEDED);
     clock.advance(hour - 31 * minute - 2000 - 5001);
     expect(sessions.current(role, 0)?.accessKeyId).toBe(first);
     clock.advance(2);

@@ -48,6 +48,16 @@ function representation(random: Random): Buffer {
   ])();
 }
 
+/** How many table size updates a block begins with. */
+function tableSizes(bytes: Buffer): number {
+  let count = 0;
+  for (let at = 0; ((bytes[at] ?? 0) & 0xe0) === 0x20; at++) {
+    count++;
+    if ((bytes[at]! & 0x1f) === 0x1f) while ((bytes[++at] ?? 0) >= 0x80);
+  }
+  return count;
+}
+
 function fieldBlock(random: Random): Buffer {
   const parts: Buffer[] = [];
   for (let updates = random.below(10) < 7 ? 0 : 1 + random.below(2); updates > 0; updates--) {
@@ -58,9 +68,14 @@ function fieldBlock(random: Random): Buffer {
   const bytes = Buffer.concat(parts);
   // A broken one now and then.
   switch (random.below(12)) {
-    case 0:
-      bytes[random.below(bytes.length)] = random.below(256);
+    case 0: {
+      const at = random.below(bytes.length);
+      const before = bytes[at]!;
+      bytes[at] = random.below(256);
+      // nghttp2 takes any number of table sizes, ours the two that an encoder has a use for (RFC 7541 section 4.2).
+      if (tableSizes(bytes) > 2) bytes[at] = before;
       return bytes;
+    }
     case 1:
       return bytes.subarray(0, random.below(bytes.length + 1));
     case 2:
