@@ -55,12 +55,12 @@ const needed = new Map([
   ["setpriv", "util-linux"],
 ]);
 
-/** What is missing on this machine, and how to get it; undefined where nothing is. */
-export function withoutNamespaces(): string | undefined {
+/** What is missing on this machine, and how to get it; undefined where nothing is. `programs`: of the test's own, with their packages. */
+export function withoutNamespaces(programs: Iterable<readonly [string, string]> = []): string | undefined {
   if (process.platform !== "linux") return "needs Linux";
   if (process.getuid?.() !== 0) return "needs root";
   const packages = new Set<string>();
-  for (const [program, debianPackage] of needed) {
+  for (const [program, debianPackage] of [...needed, ...programs]) {
     if (spawnSync("sh", ["-c", `command -v ${program}`]).status !== 0) packages.add(debianPackage);
   }
   if (packages.size > 0) return `needs apt-get install ${[...packages].join(" ")}`;
@@ -82,11 +82,7 @@ export async function createNetwork(names: readonly string[]): Promise<Network> 
     await must(["ip", "-n", namespace, "link", "set", "lo", "up"]);
   };
   const dispose = async () => {
-    for (const namespace of made) {
-      const { stdout } = await run(["ip", "netns", "pids", namespace]);
-      for (const pid of stdout.split("\n").filter(Boolean)) killOne(Number(pid));
-      await run(["ip", "netns", "delete", namespace]);
-    }
+    for (const namespace of made) await removeNamespace(namespace);
   };
   try {
     await add(hub);
@@ -96,12 +92,7 @@ export async function createNetwork(names: readonly string[]): Promise<Network> 
       const namespace = `${prefix}-${name}`;
       const [v4, v6] = [`10.77.0.${index + 10}`, `fd77::${(index + 16).toString(16)}`];
       await add(namespace);
-      const port = ["link", "add", `port${index}`, "type", "veth", "peer", "name", "eth0", "netns", namespace];
-      await must(["ip", "-n", hub, ...port]);
-      await must(["ip", "-n", hub, "link", "set", `port${index}`, "master", "bridge", "up"]);
-      await must(["ip", "-n", namespace, "address", "add", `${v4}/24`, "dev", "eth0"]);
-      await must(["ip", "-n", namespace, "address", "add", `${v6}/64`, "dev", "eth0", "nodad"]);
-      await must(["ip", "-n", namespace, "link", "set", "eth0", "up"]);
+      await attach(hub, `port${index}`, namespace, [`${v4}/24`, `${v6}/64`]);
       hosts.set(name, hostOf(namespace, v4, v6));
     }
   } catch (error) {
@@ -118,7 +109,34 @@ export async function createNetwork(names: readonly string[]): Promise<Network> 
   };
 }
 
-function hostOf(namespace: string, v4: string, v6: string): Host {
+/** A host more on a bridge that others have made: `bridge` in the namespace `hub`. `v4` with the length of its network. */
+export async function addHost(hub: string, name: string, v4: string, v6: string): Promise<{ host: Host; remove(): Promise<void> }> {
+  const namespace = `cstest-${process.pid}-${++networks}-${name}`;
+  // Of its own accord a bridge takes the lowest address of its ports', and those who know it by the one before reach nobody.
+  const [bridge] = JSON.parse(await must(["ip", "-n", hub, "-json", "link", "show", "bridge"])) as readonly { readonly address: string }[];
+  await must(["ip", "-n", hub, "link", "set", "bridge", "address", bridge?.address ?? ""]);
+  await must(["ip", "netns", "add", namespace]);
+  await must(["ip", "-n", namespace, "link", "set", "lo", "up"]);
+  await attach(hub, name, namespace, [v4, `${v6}/64`]);
+  return { host: hostOf(namespace, v4.split("/", 1)[0] ?? "", v6), remove: () => removeNamespace(namespace) };
+}
+
+async function attach(hub: string, port: string, namespace: string, [v4 = "", v6 = ""]: readonly string[]): Promise<void> {
+  await must(["ip", "-n", hub, "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", namespace]);
+  await must(["ip", "-n", hub, "link", "set", port, "master", "bridge", "up"]);
+  await must(["ip", "-n", namespace, "address", "add", v4, "dev", "eth0"]);
+  await must(["ip", "-n", namespace, "address", "add", v6, "dev", "eth0", "nodad"]);
+  await must(["ip", "-n", namespace, "link", "set", "eth0", "up"]);
+}
+
+async function removeNamespace(namespace: string): Promise<void> {
+  const { stdout } = await run(["ip", "netns", "pids", namespace]);
+  for (const pid of stdout.split("\n").filter(Boolean)) killOne(Number(pid));
+  await run(["ip", "netns", "delete", namespace]);
+}
+
+/** Also of one that was made by others. */
+export function hostOf(namespace: string, v4: string, v6: string): Host {
   const command = (inner: readonly string[], as?: Credentials): readonly string[] => {
     const user =
       as === undefined ? [] : ["setpriv", `--reuid=${as.uid}`, `--regid=${as.gid}`, "--clear-groups", "--bounding-set=-all", "--"];
@@ -135,8 +153,11 @@ function hostOf(namespace: string, v4: string, v6: string): Host {
   };
 }
 
+/** Whatever proxies the test's own machine needs, there are none in a namespace. */
+const environment = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/_proxy$/i.test(name)));
+
 async function run([program = "", ...args]: readonly string[], input?: string): Promise<Finished> {
-  const child = spawn(program, args, { stdio: ["pipe", "pipe", "pipe"] });
+  const child = spawn(program, args, { stdio: ["pipe", "pipe", "pipe"], env: environment });
   // A program that does not read what it is given is none the worse for it.
   child.stdin.on("error", () => undefined);
   child.stdin.end(input);
@@ -155,7 +176,7 @@ async function must(command: readonly string[]): Promise<string> {
 }
 
 function start([program = "", ...args]: readonly string[]): Program {
-  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], env: environment });
   const lines: string[] = [];
   const waiting = new Set<() => void>();
   const wake = () => {
