@@ -69,7 +69,7 @@ program
 
 program
   .command("sidecar")
-  .description("run a sidecar; configured by COUNTERSIGN_* variables (see README)")
+  .description("run a sidecar; configured by COUNTERSIGN_* variables (docs/reference.md)")
   .action(async () => {
     const { sidecar } = await import("./sidecar.ts");
     await sidecar();
@@ -77,7 +77,7 @@ program
 
 program
   .command("control-plane")
-  .description("run a control plane; configured by COUNTERSIGN_* variables (see README)")
+  .description("run a control plane; configured by COUNTERSIGN_* variables (docs/reference.md)")
   .action(async () => {
     const { controlPlane } = await import("./control-plane.ts");
     await controlPlane();
