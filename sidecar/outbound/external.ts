@@ -132,8 +132,8 @@ export function createExternalCalls({ decider, metrics, records, fail, monotonic
   }
 
   function refuse(call: OutboundCall, { reason, detail }: EgressRefused, host: string): void {
-    // A name without a dot is somebody's mistake in the name of a service.
-    if (reason === "egress-undeclared" && !host.includes(".")) fail(call, "unknown-destination", `${host} is no service of the mesh`);
+    // A name without a dot is somebody's mistake in the name of a service; an IPv6 address is none.
+    if (reason === "egress-undeclared" && !/[.:]/.test(host)) fail(call, "unknown-destination", `${host} is no service of the mesh`);
     else fail(call, reason, detail);
   }
 

@@ -182,6 +182,7 @@ describe("declared", () => {
   test("a name that looks like a service's is a mistake in one", async () => {
     expect(await outcome("targett")).toBe("502 unknown-destination");
     expect(await tunnelOutcome("targett")).toBe("502 unknown-destination");
+    expect(await outcome("[fd00::9]")).toBe("403 egress-undeclared");
   });
 
   test("a host that is listed and cannot be found is 502", async () => {
