@@ -78,13 +78,15 @@ export function script(name: string, ...args: readonly string[]): readonly strin
   return [runs, join(checkout, "test/mesh/programs", name), ...args];
 }
 
-/** `ip` for those who make sidecars: each gets mounts of its own, all of them read-only. */
+/** `ip` for those who make sidecars: in the mounts of its own that each gets, all are read-only. */
 const readOnlyIp = (ip: string): string => `#!/bin/sh
 case "$*" in
-  *"intercept run"*)
-    exec unshare --mount sh -c '
+  "netns exec "*" intercept run "*)
+    namespace=$3
+    shift 3
+    exec ${ip} netns exec "$namespace" sh -c '
       while read -r _ _ _ _ point _; do mount -o remount,bind,ro "$point"; done </proc/self/mountinfo
-      exec "$@"' sh ${ip} "$@" ;;
+      exec "$@"' sh "$@" ;;
   *) exec ${ip} "$@" ;;
 esac
 `;
