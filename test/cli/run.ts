@@ -42,6 +42,7 @@ export async function run(args: readonly string[], options: RunOptions = {}): Pr
 }
 
 export interface Running {
+  readonly pid: number;
   readonly lines: readonly string[];
   /** Resolves with the next line of output, or with the end. */
   change(): Promise<void>;
@@ -71,7 +72,7 @@ export function launch(args: readonly string[], options: RunOptions = {}): Runni
     change();
     return outcome;
   });
-  return { lines, finished, closed, change: () => changed.promise, signal: (name) => child.kill(name) };
+  return { pid: child.pid ?? 0, lines, finished, closed, change: () => changed.promise, signal: (name) => child.kill(name) };
 }
 
 /** One line on stderr and nothing else, for whoever reads logs or scripts. */

@@ -1,11 +1,12 @@
 /** `countersign up --transparent`: programs that were told nothing at all, each in a namespace of its own. */
-import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { isLeftover, ownPrefix } from "../../../cli/up/owner.ts";
+import { readableCheckout } from "../../mesh/checkout.ts";
 import { withoutNamespaces } from "../../mesh/namespaces.ts";
-import { countersign, failure, launch, run, type Running } from "../run.ts";
+import { failure, launch, run, type Running, type RunOptions } from "../run.ts";
 
 const missing = withoutNamespaces();
 const because = missing === undefined ? "" : ` (${missing})`;
@@ -18,16 +19,24 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-function meshFile(content: string): { cwd: string } {
+const countersign = () => join(readableCheckout(), "bin/countersign");
+
+function meshFile(content: string): RunOptions {
   writeFileSync(join(folder, "mesh.yaml"), content);
-  return { cwd: folder };
+  return { cwd: folder, program: countersign() };
 }
 
-/** What there is on this machine by the names that `up` gives. */
-function things(): string[] {
-  const folders = ["/run/netns", "/etc/netns", "/run/countersign"].filter((each) => existsSync(each));
-  const links = Object.keys(networkInterfaces()).filter((name) => /^cs\d+$/.test(name));
-  return [...folders.flatMap((each) => readdirSync(each)).filter((name) => name.startsWith("countersign-")), ...links].sort();
+/** What there is on this machine by the names that `up` gives; others may have theirs at the same time. */
+function things({ pid }: Running): string[] {
+  const names = ["/run/netns", "/etc/netns", "/run/countersign"].flatMap((folder) => {
+    try {
+      return readdirSync(folder);
+    } catch {
+      // The last one to use it took it away.
+      return [];
+    }
+  });
+  return [...names, ...Object.keys(networkInterfaces())].filter((name) => name.startsWith(`countersign-${pid}-`) || name === `cs${pid}`);
 }
 
 async function until(what: string, mesh: Running, condition: () => boolean): Promise<void> {
@@ -51,7 +60,6 @@ services:
 
 describe.skipIf(missing !== undefined)(`with namespaces${because}`, () => {
   test.each(["redirect", "tproxy"])("a call by name, IPv4 and IPv6, and no privileges anywhere: %s", async (mode) => {
-    const before = things();
     const running = launch(["up", "--transparent", mode, "--json"], meshFile(mesh));
     const events = () =>
       running.lines.map((line) => JSON.parse(line) as { kind: string; process: string; line: string; pid: number; places: object });
@@ -70,44 +78,42 @@ describe.skipIf(missing !== undefined)(`with namespaces${because}`, () => {
     expect(proc).toContain("Uid: 1337 1337 1337 1337");
     expect(proc).toContain("CapEff: 0000000000000000");
     expect(proc).toContain("NoNewPrivs: 1");
+    expect(things(running)).not.toEqual([]);
     running.signal("SIGINT");
     expect(await running.finished).toMatchObject({ status: 0, stderr: "" });
-    expect(things()).toEqual(before);
+    expect(things(running)).toEqual([]);
   });
 
   test("a program that fails, and one that never listens, leave nothing behind", async () => {
-    const before = things();
-    const failed = await run(["up", "--transparent"], meshFile("services:\n  broken: { command: exit 3 }\n"));
-    expect(failure(failed)).toBe("countersign: broken ended with status 3");
-    const silent = await run(["up", "--transparent"], meshFile("services:\n  silent: { command: 'true', port: 80 }\n"));
-    expect(failure(silent)).toBe("countersign: silent ended with status 0 before it listened on port 80");
-    expect(things()).toEqual(before);
+    const failed = launch(["up", "--transparent"], meshFile("services:\n  broken: { command: exit 3 }\n"));
+    expect(failure(await failed.finished)).toBe("countersign: broken ended with status 3");
+    const silent = launch(["up", "--transparent"], meshFile("services:\n  silent: { command: 'true', port: 80 }\n"));
+    expect(failure(await silent.finished)).toBe("countersign: silent ended with status 0 before it listened on port 80");
+    expect([...things(failed), ...things(silent)]).toEqual([]);
   });
 
   test("stopped before it is up, it leaves nothing behind either", async () => {
-    const before = things();
     const running = launch(["up", "--transparent"], meshFile(mesh));
     await until("the control plane is ready", running, () => running.lines.some((line) => /^control-plane +ready$/.test(line)));
+    expect(things(running)).not.toEqual([]);
     running.signal("SIGTERM");
     await running.finished;
-    expect(things()).toEqual(before);
+    expect(things(running)).toEqual([]);
   });
 
   test("what a killed one leaves behind goes with the next start", async () => {
-    const before = things();
     const killed = launch(["up", "--transparent"], meshFile(mesh));
     await until("it is up", killed, () => killed.lines.includes("The mesh is up. Ctrl-C ends it."));
+    expect(things(killed)).not.toEqual([]);
     killed.signal("SIGKILL");
     await killed.closed;
-    const left = things().filter((name) => !before.includes(name));
-    expect(left.length).toBeGreaterThan(0);
     const next = launch(["up", "--transparent"], meshFile("services:\n  once: { command: 'true' }\n"));
     await until("it is up", next, () => next.lines.includes("The mesh is up. Ctrl-C ends it."));
-    expect(things().filter((name) => left.includes(name))).toEqual([]);
+    expect(things(killed)).toEqual([]);
     next.signal("SIGINT");
     expect(await next.finished).toMatchObject({ status: 0 });
     await killed.finished;
-    expect(things()).toEqual(before);
+    expect(things(next)).toEqual([]);
   });
 
   test("programs run as the user that is asked for", async () => {
@@ -128,8 +134,8 @@ describe.skipIf(missing !== undefined)(`with namespaces${because}`, () => {
   });
 
   test("without root, that is said", async () => {
-    const args = ["--reuid=65534", "--clear-groups", "--bounding-set=-all", "--", countersign, "up", "--transparent"];
-    const outcome = await run(args, { program: "setpriv", ...meshFile(mesh) });
+    const args = ["--reuid=65534", "--clear-groups", "--bounding-set=-all", "--", countersign(), "up", "--transparent"];
+    const outcome = await run(args, { ...meshFile(mesh), program: "setpriv" });
     expect(failure(outcome)).toBe("countersign: making network namespaces takes root: try sudo");
   });
 });
