@@ -6,8 +6,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { makeCertificate } from "./certificate.ts";
 import { until } from "./harness.ts";
 import { withoutNamespaces, type Program } from "./namespaces.ts";
-import { script, startTransparent, type TransparentMesh } from "./transparent-mesh.ts";
-import { expectTlsOnly } from "./wire-checks.ts";
+import { cutOff, inUrl, script, startTransparent, type TransparentMesh } from "./transparent-mesh.ts";
+import { expectTlsOnly, isOf } from "./wire-checks.ts";
 
 const missing = withoutNamespaces([
   ["curl", "curl"],
@@ -64,9 +64,6 @@ interface PlaintextCaller {
 }
 
 const families = ["v4", "v6"] as const;
-const inUrl = (address: string) => (address.includes(":") ? `[${address}]` : address);
-/** Of curl: what it wanted was not what came (52: nothing at all; 56: a reset). */
-const cutOff = [52, 56];
 
 describe.skipIf(missing !== undefined)(`at the borders of a mesh of namespaces${because}`, () => {
   let mesh: TransparentMesh;
@@ -225,12 +222,9 @@ describe.skipIf(missing !== undefined)(`at the borders of a mesh of namespaces${
 
   test("on the wire only what goes out or comes in is not TLS 1.3, and of that only what may", async () => {
     expect((await curl("http://strict/at-the-end")).status).toBe(0);
-    const outside = new Set<string>([mesh.outside.v4, mesh.outside.v6]);
-    const isOutside = ({ from, to }: { from: { address: string }; to: { address: string } }) =>
-      outside.has(from.address) || outside.has(to.address);
-    expect(await expectTlsOnly(mesh, isOutside)).toBeGreaterThan(5000);
+    expect(await expectTlsOnly(mesh, isOf(mesh.outside))).toBeGreaterThan(5000);
     const { streams } = await mesh.capture.end();
-    const left = streams.filter(({ opener, to }) => opener && outside.has(to.address));
+    const left = streams.filter(({ opener, to }) => opener && (to.address === mesh.outside.v4 || to.address === mesh.outside.v6));
     expect(new Set(left.map(({ to }) => to.port))).toEqual(new Set([8080, 8443]));
     const { v4, v6 } = mesh.workload("caller").host;
     expect(left.every(({ from }) => from.address === v4 || from.address === v6)).toBe(true);

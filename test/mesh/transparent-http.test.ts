@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { spawnSync } from "node:child_process";
 import { withoutNamespaces } from "./namespaces.ts";
 import type { GrpcOutcome } from "./programs/grpc-client.ts";
-import { script, startTransparent, type TransparentMesh } from "./transparent-mesh.ts";
+import { inUrl, script, startTransparent, type TransparentMesh } from "./transparent-mesh.ts";
 import { expectTlsOnly } from "./wire-checks.ts";
 
 const missing = withoutNamespaces([
@@ -103,8 +103,7 @@ describe.skipIf(missing !== undefined)(`HTTP, intercepted${because}`, () => {
   });
 
   test.each(["v4", "v6"] as const)("curl by a service's address, %s, where no name tells what is meant", async (family) => {
-    const address = mesh.service("web")[family];
-    const host = address.includes(":") ? `[${address}]` : address;
+    const host = inUrl(mesh.service("web")[family]);
     expect((await seen(`http://${host}/by-address`)).headers).toMatchObject({ "x-countersign-principal": principal });
     expect((await seen(`http://${host}:8000/undeclared`)).path).toBe("/undeclared");
   });
@@ -144,8 +143,7 @@ describe.skipIf(missing !== undefined)(`HTTP, intercepted${because}`, () => {
   });
 
   test.each(["v4", "v6"] as const)("a WebSocket of Node, %s", async (family) => {
-    const address = mesh.service("chat")[family];
-    const said = await must(...script("chat-client.ts", `ws://${address.includes(":") ? `[${address}]` : address}/`));
+    const said = await must(...script("chat-client.ts", `ws://${inUrl(mesh.service("chat")[family])}/`));
     expect(said.trimEnd().split("\n")).toEqual([`hello-in-clear ${principal}`, "14 back", "80000 back", "4000 enough-in-clear true"]);
   });
 

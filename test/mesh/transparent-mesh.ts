@@ -78,6 +78,12 @@ export function script(name: string, ...args: readonly string[]): readonly strin
   return [runs, join(checkout, "test/mesh/programs", name), ...args];
 }
 
+/** An address as a URL has it. */
+export const inUrl = (address: string): string => (address.includes(":") ? `[${address}]` : address);
+
+/** Statuses of curl for a connection that was closed instead of an answer: 52 in good order, 56 by a reset. */
+export const cutOff: readonly (number | null)[] = [52, 56];
+
 /** `ip` for those who make sidecars: in the mounts of its own that each gets, all are read-only. */
 const readOnlyIp = (ip: string): string => `#!/bin/sh
 case "$*" in

@@ -2,6 +2,7 @@
 import { expect } from "vitest";
 import type { Captured, TcpStream } from "./capture.ts";
 import { ContentType, Extension, recordsOf, serverHelloExtensions, tls13, x25519MlKem768 } from "./tls-records.ts";
+import type { Host } from "./namespaces.ts";
 import type { TransparentMesh } from "./transparent-mesh.ts";
 
 const inboundPort = 15_006;
@@ -22,6 +23,11 @@ export async function expectTlsOnly(mesh: TransparentMesh, plaintext: (stream: T
   const between = closed.filter(({ from, to }) => from.port === inboundPort || to.port === inboundPort);
   expectNoSecrets(closed, frames, streams.filter(plaintext).length === 0);
   return between.reduce((sum, { bytes }) => sum + bytes.length, 0);
+}
+
+/** Whether a stream is one of that host's. */
+export function isOf({ v4, v6 }: Host): (stream: Pick<TcpStream, "from" | "to">) => boolean {
+  return ({ from, to }) => [from.address, to.address].some((address) => address === v4 || address === v6);
 }
 
 function expectNoSecrets(closed: readonly TcpStream[], frames: Captured["frames"], allFrames: boolean): void {
