@@ -8,7 +8,7 @@
 import { spawnSync } from "node:child_process";
 import { randomBytes, randomInt } from "node:crypto";
 import { existsSync, readdirSync, rmdirSync, rmSync } from "node:fs";
-import { mkdir, writeFile } from "node:fs/promises";
+import { chmod, mkdir, writeFile } from "node:fs/promises";
 import { networkFromString, networkWithin, type IpNetwork } from "../../common/net/ip.ts";
 import { must, runHere } from "../intercept/programs.ts";
 import { MeshError } from "./mesh-error.ts";
@@ -70,7 +70,9 @@ export async function createLocalNetwork(names: readonly string[]): Promise<Loca
   const removeAll = () => remove(all);
   process.once("exit", removeAll);
   try {
-    await mkdir(folder, { recursive: true, mode: 0o755 });
+    await mkdir(folder, { recursive: true });
+    // Whatever the umask.
+    for (const each of [publicFolder, folder]) await chmod(each, 0o755);
     await batch(all.map((namespace) => `netns add ${namespace}`));
     await batch([
       `link add ${link} type veth peer name host netns ${hub.namespace}`,
@@ -124,8 +126,12 @@ export async function createLocalNetwork(names: readonly string[]): Promise<Loca
     async setHosts({ namespace }, lines) {
       await mkdir(`${etcFolder}/${namespace}`, { recursive: true });
       const own = ["127.0.0.1 localhost", "::1 localhost ip6-localhost ip6-loopback"];
-      await writeFile(`${etcFolder}/${namespace}/hosts`, [...own, ...lines, ""].join("\n"));
-      await writeFile(`${etcFolder}/${namespace}/resolv.conf`, resolver);
+      const files = { hosts: [...own, ...lines, ""].join("\n"), "resolv.conf": resolver };
+      for (const [name, content] of Object.entries(files)) {
+        const file = `${etcFolder}/${namespace}/${name}`;
+        await writeFile(file, content);
+        await chmod(file, 0o644);
+      }
     },
     dispose() {
       removeAll();

@@ -59,8 +59,12 @@ services:
 `;
 
 describe.skipIf(missing !== undefined)(`with namespaces${because}`, () => {
-  test.each(["redirect", "tproxy"])("a call by name, IPv4 and IPv6, and no privileges anywhere: %s", async (mode) => {
-    const running = launch(["up", "--transparent", mode, "--json"], meshFile(mesh));
+  test.each([
+    ["redirect", "022"],
+    ["tproxy", "077"],
+  ])("a call by name, IPv4 and IPv6, and no privileges anywhere: %s, umask %s", async (mode, umask) => {
+    const up = [countersign(), "up", "--transparent", mode, "--json"];
+    const running = launch(["-c", 'umask "$0"; exec "$@"', umask, ...up], { ...meshFile(mesh), program: "/bin/sh" });
     const events = () =>
       running.lines.map((line) => JSON.parse(line) as { kind: string; process: string; line: string; pid: number; places: object });
     const said = (process: string) =>
