@@ -8,7 +8,7 @@ import { dirname, join } from "node:path";
 import { inject } from "vitest";
 
 const own = join(import.meta.dirname, "../..");
-const parts = ["bin", "cli", "common", "control-plane", "sidecar", "examples", "test/mesh", "package.json"];
+const parts = ["bin", "cli", "common", "control-plane", "sidecar", "examples", "test/mesh", "test/sidecar/intercept", "package.json"];
 const users = [1337, 65_534];
 /** What shows by itself whether all of it can be read, and run. */
 const samples = ["bin/node26", "cli/main.ts", "node_modules/commander/package.json", "test/mesh/programs/echo.py"];

@@ -1,5 +1,7 @@
 /** `countersign intercept` as an operator has it: what it leaves behind, what it says, what it ends with. */
+import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { readableCheckout } from "../../mesh/checkout.ts";
 import { createNetwork, withoutNamespaces, type Finished, type Host, type Network } from "../../mesh/namespaces.ts";
 import { countersign, failure, run } from "../run.ts";
 
@@ -214,7 +216,7 @@ describe("mistakes", () => {
   });
 
   test.skipIf(missing !== undefined)(`without root, what it takes is said${because}`, async () => {
-    const args = ["--reuid=65534", "--clear-groups", "--bounding-set=-all", "--", countersign, "intercept"];
+    const args = ["--reuid=65534", "--clear-groups", "--bounding-set=-all", "--", join(readableCheckout(), "bin/countersign"), "intercept"];
     for (const action of ["install", "remove", "status"]) {
       expect(failure(await run([...args, action], { program: "setpriv" }))).toContain("that takes root, or the capability CAP_NET_ADMIN");
     }

@@ -1,16 +1,13 @@
 /** What the rules send where, in namespaces of their own: both backends, both modes, IPv4 and IPv6, every connection a real one. */
-import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { installRules } from "../../../cli/intercept/apply-rules.ts";
 import { planOf, type RuleOptions } from "../../../cli/intercept/options.ts";
 import { rulesOf } from "../../../cli/intercept/plan.ts";
 import { runIn } from "../../../cli/intercept/programs.ts";
 import { createNetwork, withoutNamespaces, type Credentials, type Host, type Network, type Program } from "../../mesh/namespaces.ts";
-import { call, type Outcome } from "../../sidecar/intercept/calls.ts";
+import { answering, call, type Outcome } from "../../sidecar/intercept/calls.ts";
 import { countersign } from "../run.ts";
 
-const node = join(import.meta.dirname, "../../../bin/node26");
-const answering = join(import.meta.dirname, "../../sidecar/intercept/answering.ts");
 const application: Credentials = { uid: 65_534, gid: 65_534 };
 const proxy: Credentials = { uid: 1337, gid: 1337 };
 const missing = withoutNamespaces();
@@ -44,14 +41,14 @@ describe.skipIf(missing !== undefined).each(matrix)(`%s, %s${because}`, (backend
     remote = network.host("remote");
     neighbour = network.host("neighbour");
     const programs: Program[] = [
-      workload.start([node, answering, "outbound=15001:redirect:outbound", "app=8080", "skipped=2222", "metrics=15020"]),
+      workload.start(answering("outbound=15001:redirect:outbound", "app=8080", "skipped=2222", "metrics=15020")),
       workload.start(
         mode === "tproxy"
-          ? [countersign, "intercept", "run", "--mode", mode, "--", node, answering, "inbound=fd:tproxy:inbound"]
-          : [node, answering, "inbound=15006:redirect:inbound"],
+          ? [countersign, "intercept", "run", "--mode", mode, "--", ...answering("inbound=fd:tproxy:inbound")]
+          : answering("inbound=15006:redirect:inbound"),
       ),
-      remote.start([node, answering, "remote=80", "remote=2223", "remote=15020"]),
-      neighbour.start([node, answering, "neighbour=80"]),
+      remote.start(answering("remote=80", "remote=2223", "remote=15020")),
+      neighbour.start(answering("neighbour=80")),
     ];
     await Promise.all(programs.map((each) => each.line((line) => line.startsWith("ready"))));
     await install(workload, backend, {
@@ -138,9 +135,9 @@ describe.skipIf(missing !== undefined).each(["nft", "iptables"] as const)(`%s${b
     remote = network.host("remote");
     neighbour = network.host("neighbour");
     const programs = [
-      workload.start([node, answering, "outbound=15001:redirect:outbound", "app=8080"]),
-      remote.start([node, answering, "remote=80"]),
-      neighbour.start([node, answering, "neighbour=80"]),
+      workload.start(answering("outbound=15001:redirect:outbound", "app=8080")),
+      remote.start(answering("remote=80")),
+      neighbour.start(answering("neighbour=80")),
     ];
     await Promise.all(programs.map((each) => each.line((line) => line.startsWith("ready"))));
   });

@@ -1,9 +1,10 @@
 /** Connections made inside of a namespace by a program that knows nothing of meshes, and what answered each of them. */
 import { join } from "node:path";
+import { readableCheckout } from "../../mesh/checkout.ts";
 import type { Credentials, Host } from "../../mesh/namespaces.ts";
 import type { Answer } from "./answering.ts";
 
-const node = join(import.meta.dirname, "../../../bin/node26");
+const node = () => join(readableCheckout(), "bin/node26");
 const client = `
 const { connect } = require("node:net");
 const { text } = require("node:stream/consumers");
@@ -18,9 +19,14 @@ const { text } = require("node:stream/consumers");
 
 export type Outcome = Answer | { readonly error: string };
 
+/** The command line of answering.ts, for any user. */
+export function answering(...servers: readonly string[]): readonly string[] {
+  return [node(), join(readableCheckout(), "test/sidecar/intercept/answering.ts"), ...servers];
+}
+
 /** Connects to each of `targets`, `host:port`, one after the other. */
 export async function call(host: Host, targets: readonly string[], as?: Credentials): Promise<readonly Outcome[]> {
-  const { status, stdout, stderr } = await host.run([node, "-e", client, ...targets], as === undefined ? {} : { as });
+  const { status, stdout, stderr } = await host.run([node(), "-e", client, ...targets], as === undefined ? {} : { as });
   if (status !== 0) throw new Error(`the client ended with ${status}: ${stderr}`);
   return stdout
     .trim()

@@ -1,14 +1,10 @@
 /** Where redirected connections were going, as the kernel tells it; every rule and every connection here is a real one. */
 import { once } from "node:events";
 import { connect, createServer, type AddressInfo, type Socket } from "node:net";
-import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createOriginalDestination, interceptModes, type InterceptMode } from "../../../sidecar/intercept/original-destination.ts";
 import { createNetwork, withoutNamespaces, type Host, type Network } from "../../mesh/namespaces.ts";
-import { call } from "./calls.ts";
-
-const node = join(import.meta.dirname, "../../../bin/node26");
-const answering = join(import.meta.dirname, "answering.ts");
+import { answering, call } from "./calls.ts";
 
 /** What the sidecar says of a connection that nobody redirected. */
 async function direct(host: string, mode: InterceptMode, listener: "outbound" | "inbound"): Promise<unknown> {
@@ -52,7 +48,7 @@ describe.skipIf(missing !== undefined)(`redirected by the kernel${missing === un
       chain prerouting { type nat hook prerouting priority -100; tcp dport 8080 redirect to :15006; }
     }`;
     await workload.must("nft", rules);
-    const program = workload.start([node, answering, "outbound=15001:redirect:outbound", "inbound=15006:redirect:inbound", "off=15002"]);
+    const program = workload.start(answering("outbound=15001:redirect:outbound", "inbound=15006:redirect:inbound", "off=15002"));
     await program.line((line) => line.startsWith("ready"));
   });
   afterAll(() => network[Symbol.asyncDispose]());
