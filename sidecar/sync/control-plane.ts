@@ -94,7 +94,9 @@ export async function callPatiently<Request, Response>(
   const deadline = clock.now() + timeoutMs;
   for (;;) {
     try {
-      return await attempt(method(), request, new Metadata({ waitForReady: true }), deadline, undefined);
+      // gRPC has no other clock than the system's.
+      const until = Date.now() + deadline - clock.now();
+      return await attempt(method(), request, new Metadata({ waitForReady: true }), until, undefined);
     } catch (error) {
       // It went away with the question: the next attempt waits for it to come back.
       if ((error as Partial<ServiceError>).code !== status.UNAVAILABLE || clock.now() + againAfterMs >= deadline) throw error;
