@@ -9,6 +9,7 @@ import { createRequestParser } from "../http1/request-parser.ts";
 import { createResponseWriter } from "../http1/response-writer.ts";
 import { watchSlowPeer, type SlowPeerOptions } from "../http1/slow-peer.ts";
 import { upgradeOffer, webSocketAccept } from "../http1/upgrade.ts";
+import { writeCopy } from "../blocks.ts";
 import { cut } from "../cut.ts";
 import { backgroundTimers } from "../progress-watch.ts";
 import type { CallSink, Front, FrontCall, FrontConnection } from "./front.ts";
@@ -135,7 +136,7 @@ export function serveHttp1<C extends FrontCall>(socket: Socket, sink: CallSink<C
     },
     sendData(of, chunk, end) {
       if (of === tunnel) {
-        const room = chunk.length === 0 || socket.write(Buffer.from(chunk));
+        const room = chunk.length === 0 || writeCopy(socket, "", chunk, "");
         if (end) socket.end();
         return room;
       }

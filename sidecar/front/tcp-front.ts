@@ -5,6 +5,7 @@
 import type { Socket } from "node:net";
 import type { Field } from "../../common/http/field.ts";
 import type { RequestHead } from "../../common/http/message.ts";
+import { writeCopy } from "../blocks.ts";
 import { cut } from "../cut.ts";
 import type { CallSink, Front, FrontCall, FrontConnection } from "./front.ts";
 
@@ -21,7 +22,7 @@ export function serveTcp<C extends FrontCall>(socket: Socket, authority: string,
       else if (end) socket.end();
     },
     sendData(_call, chunk, end) {
-      const room = chunk.length === 0 || socket.write(Buffer.from(chunk));
+      const room = chunk.length === 0 || writeCopy(socket, "", chunk, "");
       if (end) socket.end();
       return room;
     },

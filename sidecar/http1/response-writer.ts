@@ -4,6 +4,7 @@
  */
 import type { Writable } from "node:stream";
 import { FieldKind, type Field } from "../../common/http/field.ts";
+import { writeCopy } from "../blocks.ts";
 import { CHUNKED_BODY, CLOSE, KEEP_ALIVE, NO_FRAMING, writeChunkHead, writeLastChunk, writeResponseHead } from "./write-head.ts";
 
 export interface ResponseWriter {
@@ -103,13 +104,8 @@ export function createResponseWriter(socket: Writable): ResponseWriter {
       const before = chunked && chunk.length > 0 ? head + writeChunkHead(chunk.length) : head;
       const after = chunked ? (chunk.length > 0 ? "\r\n" : "") + (end ? writeLastChunk() : "") : "";
       head = "";
-      const size = before.length + chunk.length + after.length;
-      if (size === 0) return true;
-      const message = Buffer.allocUnsafe(size);
-      if (before !== "") message.write(before, 0, "latin1");
-      chunk.copy(message, before.length);
-      if (after !== "") message.write(after, before.length + chunk.length, "latin1");
-      return socket.write(message);
+      if (before.length + chunk.length + after.length === 0) return true;
+      return writeCopy(socket, before, chunk, after);
     },
     end(trailers) {
       if (!chunked || bodiless) {

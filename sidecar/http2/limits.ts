@@ -64,7 +64,7 @@ export const defaultLimits: Http2Limits = {
   emptyFrames: 1_000,
   windowUpdates: 5_000,
   ignoredFrames: 1_000,
-  outputHighWater: 262_144,
+  outputHighWater: 65_536,
   controlOutput: 262_144,
 };
 

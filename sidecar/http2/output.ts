@@ -1,8 +1,10 @@
 /**
  * Frames on their way out, gathered in one growing buffer until the transport takes them.
  *
- * Hot path: nothing is allocated for a frame; small batches are copied out once, large ones handed over as they are.
+ * Hot path: nothing is allocated for a frame; small batches are copied out once, large ones handed over as they are, in a
+ * block that whoever writes it gives back.
  */
+import { giveBlock, takeBlock } from "../blocks.ts";
 
 export interface Output {
   buffer: Buffer;
@@ -19,7 +21,7 @@ export interface Output {
 
 const INITIAL_BYTES = 16_384;
 /** From this size on a batch is handed over with its buffer instead of being copied. */
-const HAND_OVER = 49_152;
+const HAND_OVER = 16_384;
 const none = Buffer.alloc(0);
 
 export function createOutput(notify: () => void): Output {
@@ -31,10 +33,9 @@ export function reserve(output: Output, size: number): void {
   if (output.length === 0) output.notify();
   const needed = output.length + size;
   if (needed <= output.buffer.length) return;
-  let capacity = Math.max(INITIAL_BYTES, output.buffer.length * 2, output.last + INITIAL_BYTES);
-  while (capacity < needed) capacity *= 2;
-  const larger = Buffer.allocUnsafeSlow(capacity);
+  const larger = takeBlock(Math.max(INITIAL_BYTES, needed, output.buffer.length * 2, output.last));
   output.buffer.copy(larger, 0, 0, output.length);
+  giveBlock(output.buffer);
   output.buffer = larger;
 }
 
@@ -53,6 +54,9 @@ export function take(output: Output): Buffer | undefined {
   }
   const batch = Buffer.allocUnsafe(length);
   buffer.copy(batch, 0, 0, length);
-  if (buffer.length > HAND_OVER * 4) output.buffer = none;
+  if (buffer.length > HAND_OVER * 2) {
+    giveBlock(buffer);
+    output.buffer = none;
+  }
   return batch;
 }

@@ -5,6 +5,7 @@
  * Hot path: a chunk that fits is copied into the output and nothing is allocated for it.
  */
 import type { Field } from "../../common/http/field.ts";
+import { giveBlock, takeBlock } from "../blocks.ts";
 import { Http2Error, Http2ErrorCode } from "./error.ts";
 import { endLocal, resetStream } from "./endings.ts";
 import { FRAME_HEADER, FrameFlag, FrameType, writeFrameHeader } from "./frames.ts";
@@ -70,7 +71,12 @@ export function sendData(state: Http2State, stream: Http2Stream, chunk: Buffer, 
 
 function enqueue(state: Http2State, stream: Http2Stream, chunk: Buffer, offset: number, endStream: boolean): false {
   if (stream.queue === emptyQueue) stream.queue = [];
-  if (chunk.length > offset) stream.queue.push(Buffer.from(chunk.subarray(offset)));
+  const length = chunk.length - offset;
+  if (length > 0) {
+    const block = takeBlock(length);
+    chunk.copy(block, 0, offset);
+    stream.queue.push(block.subarray(0, length));
+  }
   stream.state |= StreamState.WAITING | (endStream ? StreamState.END_QUEUED : 0);
   makeReady(state, stream);
   return false;
@@ -104,12 +110,14 @@ function sendTurn(state: Http2State, stream: Http2Stream): void {
     const offset = stream.queueOffset;
     stream.queueOffset += size;
     turn -= size;
-    if (stream.queueOffset === chunk.length) {
+    const whole = stream.queueOffset === chunk.length;
+    if (whole) {
       stream.queue.shift();
       stream.queueOffset = 0;
     }
     const last = stream.queue.length === 0 && (stream.state & StreamState.END_QUEUED) !== 0 && stream.trailers === undefined;
     writeFrame(state, stream, chunk, offset, size, last ? FrameFlag.END_STREAM : 0);
+    if (whole) giveBlock(chunk);
   }
 }
 

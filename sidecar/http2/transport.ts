@@ -9,6 +9,7 @@
  * It does not know how long a request or a response may take: that is for the owner of the streams.
  */
 import type { Duplex } from "node:stream";
+import { writeBlock } from "../blocks.ts";
 import { backgroundTimers, createProgressWatch, type Schedule } from "../progress-watch.ts";
 import type { Http2Connection, Http2Handler } from "./connection.ts";
 import { Http2Error, Http2ErrorCode } from "./error.ts";
@@ -107,7 +108,7 @@ export function attachHttp2(
     scheduled = false;
     if (saturated || socket.destroyed || socket.writableEnded) return;
     const batch = connection.takeOutput();
-    if (batch !== undefined && !socket.write(batch)) {
+    if (batch !== undefined && !writeBlock(socket, batch)) {
       saturated = true;
       writes.touch();
     }

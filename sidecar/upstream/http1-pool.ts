@@ -8,6 +8,7 @@
  */
 import { connect, type Socket } from "node:net";
 import { createField, findField, type Field } from "../../common/http/field.ts";
+import { writeCopy } from "../blocks.ts";
 import { collect } from "../body.ts";
 import { endToEndFields } from "../http1/end-to-end.ts";
 import { createResponseParser, type ResponseParser } from "../http1/response-parser.ts";
@@ -137,11 +138,7 @@ export function createHttp1Pool<C extends UpstreamCall<C>>(options: LinkOptions<
     }
     const before = chunked ? head + writeChunkHead(body.length) : head;
     const after = chunked ? crlf : "";
-    const message = Buffer.allocUnsafe(before.length + body.length + after.length);
-    message.write(before, 0, "latin1");
-    body.copy(message, before.length);
-    if (chunked) message.write(after, before.length + body.length, "latin1");
-    socket.write(message);
+    writeCopy(socket, before, body, after);
   }
 
   /** Takes the call off its connection. */
@@ -318,7 +315,7 @@ export function createHttp1Pool<C extends UpstreamCall<C>>(options: LinkOptions<
       send(call, chunk) {
         // Before the upstream has agreed to switch, it would read them as its next request.
         if (call.protocol !== "") return keepForTunnel(call, chunk);
-        if (!connection.chunked) return socket.write(Buffer.from(chunk));
+        if (!connection.chunked) return writeCopy(socket, "", chunk, "");
         write(socket, "", chunk, true);
         return !socket.writableNeedDrain;
       },

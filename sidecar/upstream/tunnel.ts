@@ -4,6 +4,7 @@
  */
 import { connect, type Socket } from "node:net";
 import type { Field } from "../../common/http/field.ts";
+import { writeCopy } from "../blocks.ts";
 import { noBody } from "../body.ts";
 import { cut } from "../cut.ts";
 import { bodyTaken, takeBody, unreached, type Link, type LinkOptions, type Upstream, type UpstreamCall } from "./upstream.ts";
@@ -45,7 +46,7 @@ export function openTunnel<C extends UpstreamCall<C>>(socket: Socket, call: C, {
     },
     resume: () => void socket.resume(),
     cancel: () => cut(socket),
-    send: (_call, chunk) => socket.write(Buffer.from(chunk)),
+    send: (_call, chunk) => writeCopy(socket, "", chunk, ""),
     end() {
       sent = true;
       socket.end();
@@ -55,7 +56,7 @@ export function openTunnel<C extends UpstreamCall<C>>(socket: Socket, call: C, {
   call.upstream = tunnel;
   socket.on("drain", () => bodyTaken(call));
   const early = takeBody(call);
-  if (early.length > 0) socket.write(Buffer.from(early));
+  if (early.length > 0) writeCopy(socket, "", early, "");
   if (call.bodyEnded) tunnel.end(call, noFields);
   bodyTaken(call);
   return tunnel;

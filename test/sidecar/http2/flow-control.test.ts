@@ -142,7 +142,7 @@ describe("sending", () => {
   });
 
   it("takes turns among streams that wait", () => {
-    const server = responding(3);
+    const server = responding(3, { outputHighWater: 262_144 });
     server.connection.sendData(server.streams.get(1)!, Buffer.alloc(65_535), false);
     server.send(...[1, 3, 5].map((id) => windowUpdate(id, 100_000)));
     for (const id of [1, 3, 5]) server.connection.sendData(server.streams.get(id)!, Buffer.alloc(40_000), true);
@@ -160,7 +160,7 @@ describe("sending", () => {
   });
 
   it("one stream without a window does not hold up the others", () => {
-    const server = responding(2);
+    const server = responding(2, { outputHighWater: 262_144 });
     server.send(windowUpdate(0, 1_000_000));
     expect(server.connection.sendData(server.streams.get(1)!, Buffer.alloc(70_000), true)).toBe(false);
     expect(server.connection.sendData(server.streams.get(3)!, Buffer.alloc(60_000), true)).toBe(true);
