@@ -22,7 +22,9 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const countersign = () => join(readableCheckout(), "bin/countersign");
 
 function meshFile(content: string): RunOptions {
-  writeFileSync(join(folder, "mesh.yaml"), content);
+  const file = join(folder, "mesh.yaml");
+  writeFileSync(file, content);
+  chmodSync(file, 0o644);
   return { cwd: folder, program: countersign() };
 }
 
