@@ -46,12 +46,31 @@ export function writeBlock(socket: Writable, bytes: Buffer): boolean {
   return socket.write(bytes, () => giveBlock(bytes));
 }
 
-/** Writes a copy of `chunk` between two texts (latin1). False: wait for `drain`. */
+/**
+ * Writes a copy of `chunk` between two texts (latin1). False: wait for `drain`. The parts that one turn of the event loop has for
+ * a socket leave it in one write: TLS hands over 16 KiB at a time.
+ */
 export function writeCopy(socket: Writable, before: string, chunk: Buffer, after: string): boolean {
   const length = before.length + chunk.length + after.length;
   const block = takeBlock(length);
   if (before !== "") block.write(before, 0, "latin1");
   chunk.copy(block, before.length);
   if (after !== "") block.write(after, before.length + chunk.length, "latin1");
+  if (length >= smallestBlock) gather(socket);
   return writeBlock(socket, block.length === length ? block : block.subarray(0, length));
+}
+
+let gathering: Writable[] = [];
+
+function gather(socket: Writable): void {
+  // TLS would copy the parts once more to have them in one piece.
+  if (socket.writableCorked > 0 || "encrypted" in socket) return;
+  socket.cork();
+  if (gathering.push(socket) === 1) setImmediate(release);
+}
+
+function release(): void {
+  const sockets = gathering;
+  gathering = [];
+  for (const socket of sockets) socket.uncork();
 }

@@ -90,6 +90,28 @@ describe("writing", () => {
     expect(String(written[0])).toBe("before\r\npayload\r\nafter");
   });
 
+  it("hands over in one piece what one turn of the event loop had", async () => {
+    const writes: Buffer[][] = [];
+    const writable = new Writable({
+      write(chunk: Buffer, _encoding, callback) {
+        writes.push([Buffer.from(chunk)]);
+        callback();
+      },
+      writev(parts: { chunk: Buffer }[], callback) {
+        writes.push(parts.map(({ chunk }) => Buffer.from(chunk)));
+        callback();
+      },
+    });
+    const part = Buffer.alloc(16 * 1024, 1);
+    for (let count = 0; count < 3; count++) writeCopy(writable, "", part, "");
+    writable.write(Buffer.from("end"));
+    expect(writes).toEqual([]);
+    await new Promise(setImmediate);
+    expect(writes.map((parts) => parts.map(({ length }) => length))).toEqual([[16_384, 16_384, 16_384, 3]]);
+    writeCopy(writable, "", Buffer.from("small"), "");
+    expect(writes.slice(1)).toEqual([[Buffer.from("small")]]);
+  });
+
   it("arrives whole at a peer that reads slowly, whatever else is written meanwhile", async () => {
     const server = createServer();
     server.listen(0, "127.0.0.1");
