@@ -2,6 +2,9 @@
 import type { AddressInfo, ListenOptions, Server } from "node:net";
 import { addressToString, type Address, type ListenTarget } from "./environment.ts";
 
+/** Connections that may wait to be accepted; the kernel has its own limit (net.core.somaxconn, 4096). Node's default is 511. */
+export const backlog = 4096;
+
 export class ListenError extends Error {
   override readonly name = "ListenError";
   readonly code: "address-in-use" | "address-refused";
@@ -15,16 +18,20 @@ export class ListenError extends Error {
 /** Listens there and returns the address bound, its port chosen by the kernel where `target.port` is 0. Throws ListenError. */
 export async function listen(server: Server, target: ListenTarget, what?: string): Promise<Address> {
   if ("fd" in target) {
-    await listenOn(server, { fd: target.fd }, `${what === undefined ? "" : `${what} `}socket fd:${target.fd}`);
+    await listenOn(server, { fd: target.fd, backlog }, `${what === undefined ? "" : `${what} `}socket fd:${target.fd}`);
     return boundAddress(server);
   }
   const where = addressToString(target);
-  await listenOn(server, { host: target.host, port: target.port }, what === undefined ? where : `${what} address ${where}`);
+  await listenOn(server, { host: target.host, port: target.port, backlog }, what === undefined ? where : `${what} address ${where}`);
   return boundAddress(server);
 }
 
 /** `what` names the place in errors. Throws ListenError. */
-export async function listenOn(server: Server, options: ListenOptions | { readonly fd: number }, what: string): Promise<void> {
+export async function listenOn(
+  server: Server,
+  options: ListenOptions | { readonly fd: number; readonly backlog: number },
+  what: string,
+): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once("listening", resolve);
   server.once("error", reject);

@@ -7,6 +7,7 @@ import type { Socket } from "node:net";
 import { collect, collectedBytes, nothingCollected } from "../body.ts";
 import type { Address } from "../../common/runtime/environment.ts";
 import { detectProtocol, longestDetection } from "../detect/protocol.ts";
+import { watchSilence } from "../detect/silence.ts";
 import type { FrontConnection } from "../front/front.ts";
 import { serveHttp1 } from "../front/http1-front.ts";
 import { serveHttp2 } from "../front/http2-front.ts";
@@ -24,9 +25,7 @@ export interface PlaintextOptions {
   readonly refused: (socket: Socket, reason: string, detail: string) => void;
 }
 
-/** How long what declares nothing may be silent before it is taken for a protocol whose server speaks first. */
-const detectionMs = 200;
-/** How long others may take until it is clear what they speak. */
+/** How long what declares a protocol may take until it is clear that it speaks it. */
 const beginningMs = 10_000;
 
 /**
@@ -62,12 +61,11 @@ function detect(
   let front: FrontConnection<Exchange> | undefined;
   const asTcp = () => serveTcp(socket, `${target?.service.name ?? ""}:${target?.port.port ?? 0}`, sink);
   const declared = target?.port.protocol;
-  const silence =
-    declared === "auto" ? setTimeout(() => begin(asTcp()), detectionMs).unref() : setTimeout(() => socket.destroy(), beginningMs).unref();
+  const heard = declared === "auto" ? watchSilence(() => begin(asTcp())) : watchBeginning(socket);
   if (declared === "tcp") begin(asTcp());
 
   function begin(chosen: FrontConnection<Exchange>): void {
-    clearTimeout(silence);
+    heard();
     front = chosen;
     const bytes = collectedBytes(first);
     first = nothingCollected;
@@ -94,7 +92,7 @@ function detect(
     },
     writable: () => front?.writable(),
     closed() {
-      clearTimeout(silence);
+      heard();
       front?.closed();
     },
     calls: (visit) => front?.calls(visit),
@@ -103,6 +101,11 @@ function detect(
       else socket.destroy();
     },
   };
+}
+
+function watchBeginning(socket: Socket): () => void {
+  const timer = setTimeout(() => socket.destroy(), beginningMs).unref();
+  return () => clearTimeout(timer);
 }
 
 /** Whether any port does. */

@@ -3,6 +3,7 @@
  * kernel lets only a privileged process make one; a sidecar without privileges inherits it and listens on it.
  */
 import { getSystemErrorName } from "node:util";
+import { backlog } from "../../common/runtime/listen.ts";
 import { InterceptError } from "./error.ts";
 import { loadLibc } from "./libc.ts";
 import { AF_INET6, anySockaddr, sockaddrIn6Bytes } from "./socket-address.ts";
@@ -14,7 +15,6 @@ const SO_REUSEADDR = 2;
 const SOL_IPV6 = 41;
 const IPV6_V6ONLY = 26;
 const IPV6_TRANSPARENT = 75;
-const backlog = 511;
 
 /**
  * Listens on that port of every address, IPv4 and IPv6, and returns the file descriptor, which programs started from here on

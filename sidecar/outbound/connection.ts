@@ -10,6 +10,7 @@ import { clientPreface } from "../http2/frames.ts";
 import { collect, collectedBytes, nothingCollected } from "../body.ts";
 import { parseClientHello } from "../detect/client-hello.ts";
 import { detectProtocol, longestDetection, type Protocol } from "../detect/protocol.ts";
+import { watchSilence } from "../detect/silence.ts";
 import type { CallSink, FrontConnection } from "../front/front.ts";
 import { serveHttp1 } from "../front/http1-front.ts";
 import { serveHttp2 } from "../front/http2-front.ts";
@@ -39,8 +40,6 @@ export interface ServedConnection {
 
 /** A front has taken what it needs of a chunk when it returns, so that one buffer serves every connection. */
 const readBuffer = Buffer.allocUnsafeSlow(64 * 1024);
-/** How long what declares nothing may be silent. */
-const detectionMs = 200;
 
 export function serveConnection(socket: Socket, origin: Origin, options: ConnectionOptions): ServedConnection {
   const { address } = origin;
@@ -57,7 +56,7 @@ export function serveConnection(socket: Socket, origin: Origin, options: Connect
   }
 
   function begin(chosen: FrontConnection<OutboundCall>): void {
-    clearTimeout(silence);
+    heard();
     front = chosen;
     const bytes = collectedBytes(first);
     first = nothingCollected;
@@ -138,14 +137,13 @@ export function serveConnection(socket: Socket, origin: Origin, options: Connect
     }
   }
 
-  const silence =
+  const heard =
     declared === "auto"
-      ? setTimeout(() => {
+      ? watchSilence(() => {
           options.detectionTimedOut();
           begin(asTcp("", "tcp"));
-        }, detectionMs)
-      : undefined;
-  silence?.unref();
+        })
+      : ignore;
   if (declared === "tcp") front = asTcp("", "tcp");
 
   readInto(socket, readBuffer, (chunk) => {
@@ -161,7 +159,7 @@ export function serveConnection(socket: Socket, origin: Origin, options: Connect
     // `close` follows, and says all that matters: the application has gone.
   });
   socket.on("close", () => {
-    clearTimeout(silence);
+    heard();
     front?.closed();
   });
   return {
@@ -175,5 +173,5 @@ export function serveConnection(socket: Socket, origin: Origin, options: Connect
 }
 
 function ignore(): void {
-  // Only the head is looked at.
+  // Only the head is looked at, or silence is nothing to look at.
 }

@@ -1,6 +1,6 @@
 /**
- * The channels to every endpoint: opened when first needed, one at a time, a second one when the first has no room for
- * another stream, new ones before the certificate they were made with is replaced.
+ * The channels to every endpoint: opened when first needed, one at a time, another one when those that there are have no room
+ * for a stream, new ones before the certificate they were made with is replaced.
  */
 import type { Clock } from "../../common/runtime/clock.ts";
 import { ChannelError, openChannel, type Channel, type ChannelOptions } from "./channel.ts";
@@ -18,7 +18,8 @@ export interface EndpointChannels {
   destroyAll(): void;
 }
 
-const maxChannels = 2;
+/** With our own receivers' 256 streams each, more than the calls that a service may have under way by default. */
+const maxChannels = 8;
 const failingForMs = 1000;
 /** How long a connection to an endpoint that is gone may finish what it has. */
 const drainMs = 60_000;

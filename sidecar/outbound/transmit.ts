@@ -145,6 +145,10 @@ export function createTransmitter(options: TransmitterOptions): Transmitter {
     }
     const { endpoint } = candidate;
     call.endpoint = endpoint;
+    goOn(call, destination, endpoint);
+  }
+
+  function goOn(call: OutboundCall, destination: Destination, endpoint: Endpoint): void {
     const channel = channels.current(endpoint);
     if (channel && (call.protocol === "" || channel.http2.peerAllowsExtendedConnect())) send(call, destination, endpoint, channel);
     else connect(call, destination, endpoint, channel);
@@ -161,7 +165,9 @@ export function createTransmitter(options: TransmitterOptions): Transmitter {
       (opened) => {
         if (call.done) return;
         traffic.unhold(call);
-        send(call, destination, endpoint, opened);
+        // Others who waited may have filled it.
+        if (opened.http2.canRequest()) send(call, destination, endpoint, opened);
+        else goOn(call, destination, endpoint);
       },
       (error: unknown) => {
         if (call.done) return;
@@ -193,6 +199,7 @@ export function createTransmitter(options: TransmitterOptions): Transmitter {
     return true;
   }
 
+  /** `channel` has room for a stream. */
   function send(call: OutboundCall, destination: Destination, endpoint: Endpoint, channel: Channel): void {
     const credentials = sessions.current(destination.roleArn, destination.maxSessionSeconds);
     if (!credentials) {
@@ -205,10 +212,6 @@ export function createTransmitter(options: TransmitterOptions): Transmitter {
         },
         (error: unknown) => fail(call, "session-unresolved", `no session of ${destination.roleArn}: ${String(error)}`),
       );
-      return;
-    }
-    if (!channel.http2.canRequest()) {
-      if (!again(call, "refused")) fail(call, "overloaded", "no room for another stream");
       return;
     }
     const { head, tunnel } = call;

@@ -199,6 +199,20 @@ describe("a service that is slow", () => {
     });
   }
 
+  test("gets a thousand calls that come at once, over as many connections as they need", async () => {
+    const slow = slowApplication();
+    const { ask } = await started(resources("{ retries: { attempts: 0 } }"), [{ application: slow.server }]);
+    const calls = Array.from({ length: 1000 }, () => ask({ method: "POST", body: "once" }));
+    // As many as the receiver opens connections for.
+    await until("the application has 512", () => slow.waiting.length === 512);
+    await until("all are under way", async () => (await total("countersign_outbound_requests_active")) === 1000);
+    slow.server.on("request", (request, response) => {
+      if (request.url !== "/fast") response.end("at last");
+    });
+    for (const response of slow.waiting.splice(0)) response.end("at last");
+    expect(new Set(await Promise.all(calls))).toEqual(new Set(["at last"]));
+  });
+
   test("is called by no more at once than it says; the next is refused at once", async () => {
     const slow = slowApplication();
     const { ask } = await started(resources("{ maxConcurrentRequests: 4 }"), [{ application: slow.server }]);
