@@ -32,9 +32,13 @@ export function searchPath(): string {
 /** In the network namespace of this process. Programs speak English, since their words are looked into. */
 export const runHere: Run = async (command, input) => {
   const [program = "", ...args] = command;
-  const child = spawn(program, args, { stdio: ["pipe", "pipe", "pipe"], env: { ...process.env, PATH: searchPath(), LC_ALL: "C" } });
+  // Looked for here: of a PATH with a folder that nobody may enter, the kernel says something else than that there is none.
+  const child = spawn(findProgram(program), args, {
+    stdio: ["pipe", "pipe", "pipe"],
+    env: { ...process.env, PATH: searchPath(), LC_ALL: "C" },
+  });
   const ended = new Promise<number>((resolve, reject) => {
-    child.once("error", (error: NodeJS.ErrnoException) => reject(error.code === "ENOENT" ? missing(program, error) : error));
+    child.once("error", reject);
     child.once("close", (code) => resolve(code ?? 128));
   });
   // One that does not read what it is given says why on stderr.
@@ -68,10 +72,10 @@ export function findProgram(program: string, path = searchPath()): string {
   return found;
 }
 
-function missing(program: string, cause?: Error): RulesError {
+function missing(program: string): RulesError {
   const debian = /^ip6?tables/.test(program) ? "iptables" : packages.get(program);
   const hint = debian === undefined ? "" : `: apt-get install ${debian}`;
-  return new RulesError("no-program", `there is no ${program} in the PATH${hint}`, { cause });
+  return new RulesError("no-program", `there is no ${program} in the PATH${hint}`);
 }
 
 /** Its output. Throws RulesError `refused` with what it had to say where it fails, or `not-permitted` where that was why. */

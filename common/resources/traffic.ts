@@ -10,7 +10,7 @@ const aDay = 86_400_000;
 export const traffic = z.strictObject({
   /** For TCP and TLS together. */
   connectTimeoutMs: wholeNumber(1, 600_000).default(5000),
-  /** From the head of a call to the head of its answer, so that a stream may go on for as long as it likes; 0, as in Istio, for none. */
+  /** From the end of a call's body to the head of its answer, so that a stream may go on for as long as it likes; 0, as in Istio, for none. */
   requestTimeoutMs: wholeNumber(0, aDay).default(0),
   /** How long a call may pass without a byte once its answer has begun; 0 for no limit. */
   idleTimeoutMs: wholeNumber(0, aDay).default(0),

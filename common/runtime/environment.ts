@@ -115,6 +115,9 @@ export function listenTarget(name: string): Variable<ListenTarget> {
   });
 }
 
+/** The command line's own, which a shell may have set for whatever it starts. */
+const ofTheCommandLine = "COUNTERSIGN_ADMIN_SOCKET";
+
 /**
  * Reads every variable of `variables` from `environment`. Throws one ConfigError that names each variable that is
  * missing or malformed, and each `COUNTERSIGN_*` variable that is not among them.
@@ -134,7 +137,7 @@ export function readEnvironment<T extends Readonly<Record<string, Variable<unkno
       problems.push(`${name}: ${error.message}`);
     }
   }
-  const known = Object.values(variables).map(({ name }) => name);
+  const known = [...Object.values(variables).map(({ name }) => name), ofTheCommandLine];
   for (const name of Object.keys(environment)) {
     if (!name.startsWith("COUNTERSIGN_") || known.includes(name)) continue;
     const near = nearest(name, known);

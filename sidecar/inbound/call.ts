@@ -268,8 +268,7 @@ export function createInboundCalls(options: InboundCallOptions): InboundCalls {
     drained: (exchange) => exchange.upstream?.resume(exchange),
     cancel(exchange) {
       if (exchange.done) return;
-      exchange.done = true;
-      responder.over(exchange);
+      responder.cancelled(exchange);
       exchange.upstream?.cancel(exchange);
     },
     malformed: (error) => responder.malformed(peer, error),

@@ -107,7 +107,7 @@ export function createInbound(options: InboundOptions): Inbound {
     responder,
     plaintext,
     shedding: options.overload.shedding,
-    maxHashedBytes: () => settings()?.maxHashedBodyBytes || defaultMaxHashedBytes,
+    maxHashedBytes: () => settings()?.maxHashedBodyBytes ?? defaultMaxHashedBytes,
   });
   const listener = createInboundListener({
     calls,

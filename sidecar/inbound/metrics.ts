@@ -9,6 +9,7 @@ export interface InboundMetrics {
   /** `at` is `performance.now()`. */
   completed(exchange: Exchange, at: number): void;
   refused(exchange: Exchange, reason: Reason, status: number): void;
+  cancelled(exchange: Exchange): void;
   /** A connection that did not become one: `reason` is ours, never the peer's text. */
   connectionRefused(reason: string): void;
   readonly connections: Gauge;
@@ -33,6 +34,12 @@ export function createInboundMetrics(registry: Registry): InboundMetrics {
     name: "countersign_inbound_refusals_total",
     help: "Calls that this sidecar refused, by reason code",
     labelNames: ["service", "reason", "status"],
+    registers,
+  });
+  const cancellations = new Counter({
+    name: "countersign_inbound_cancelled_total",
+    help: "Calls whose caller went away or gave up before the end of the answer",
+    labelNames: ["service"],
     registers,
   });
   const duration = createHotHistogram({
@@ -87,6 +94,9 @@ export function createInboundMetrics(registry: Registry): InboundMetrics {
     },
     refused(exchange, reason, status) {
       refusals.labels(exchange.service?.scope ?? "", reason, String(status)).inc();
+    },
+    cancelled(exchange) {
+      cancellations.labels(exchange.service?.scope ?? "").inc();
     },
     connectionRefused(reason) {
       refusedConnections.labels(reason).inc();

@@ -18,10 +18,10 @@ export interface Responder {
   refuse(exchange: Exchange, refusal: Refusal): void;
   /** Counts a request that was not one; the front answers it with the error's own status. */
   malformed(peer: Peer, error: Error): void;
-  /** Counts the call out, however it ended. Nothing happens at the second time. */
-  over(exchange: Exchange): void;
   /** The application's answer has been sent whole: counts it, and records it when it is sampled. */
   completed(exchange: Exchange): void;
+  /** The caller has gone, or given up. What the application was given is counted and recorded all the same. */
+  cancelled(exchange: Exchange): void;
 }
 
 export interface ResponderOptions {
@@ -66,6 +66,16 @@ export function createResponder(options: ResponderOptions): Responder {
     });
   }
 
+  /** All that the service's tier or a policy under audit wants to have recorded, and a sample of the rest. */
+  function recordAllowed(exchange: Exchange, detail: string): void {
+    const { authorization, service } = exchange;
+    const wouldDeny = authorization?.denied ?? authorization?.decision?.wouldDeny?.reason;
+    if (wouldDeny !== undefined) record(exchange, createDecisionId(), "would-deny", wouldDeny, detail);
+    else if (service?.tier.recordAll || options.random() < options.sample()) {
+      record(exchange, createDecisionId(), "allow", authorization?.decision?.reason ?? "", detail);
+    }
+  }
+
   function over(exchange: Exchange): void {
     if (!exchange.admission) return;
     leave(exchange.admission);
@@ -73,7 +83,6 @@ export function createResponder(options: ResponderOptions): Responder {
   }
 
   return {
-    over,
     refuse(exchange, refusal) {
       if (exchange.done) return;
       over(exchange);
@@ -112,13 +121,14 @@ export function createResponder(options: ResponderOptions): Responder {
       exchange.done = true;
       over(exchange);
       metrics.completed(exchange, performance.now());
-      const { authorization, service } = exchange;
-      const wouldDeny = authorization?.denied ?? authorization?.decision?.wouldDeny?.reason;
-      if (wouldDeny !== undefined) {
-        record(exchange, createDecisionId(), "would-deny", wouldDeny, "");
-      } else if (service?.tier.recordAll || options.random() < options.sample()) {
-        record(exchange, createDecisionId(), "allow", authorization?.decision?.reason ?? "", "");
-      }
+      recordAllowed(exchange, "");
+    },
+
+    cancelled(exchange) {
+      exchange.done = true;
+      over(exchange);
+      metrics.cancelled(exchange);
+      if (exchange.forwardedAt > 0) recordAllowed(exchange, "cancelled by the caller");
     },
   };
 }

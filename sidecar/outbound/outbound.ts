@@ -128,7 +128,7 @@ export function createOutbound(options: OutboundOptions): Outbound {
     sign: createCallSigner({ instance, region: () => settings()?.region ?? "", now: clock.now }),
     records,
     external,
-    maxHashedBytes: () => settings()?.maxHashedBodyBytes || defaultMaxBodyBytes,
+    maxHashedBytes: () => settings()?.maxHashedBodyBytes ?? defaultMaxBodyBytes,
     identityValid: options.identityValid,
     shedding: options.overload.shedding,
     traffic,

@@ -18,7 +18,7 @@ export interface CallRecord {
   /** Joins this record with the receiver's decision. */
   readonly sequence: string;
   readonly status: number;
-  /** Empty for an answer that came from the other side. */
+  /** Empty for an answer that came from the other side, `cancelled` where nobody waited for it. */
   readonly reason: string;
   readonly totalMicros: number;
 }
@@ -26,6 +26,8 @@ export interface CallRecord {
 export interface OutboundRecords {
   completed(call: OutboundCall): void;
   failed(call: OutboundCall, reason: Reason, detail: string): void;
+  /** The application went away, or gave up, before it had its answer. */
+  cancelled(call: OutboundCall): void;
   /** The application sent what is no request. */
   malformed(error: Error): void;
   /** Newest last. */
@@ -51,13 +53,19 @@ export function createOutboundRecords(options: OutboundRecordsOptions): Outbound
   const { registry } = options;
   const requests = createHotCounter({
     name: "countersign_outbound_requests_total",
-    help: "Calls of the application that another sidecar answered",
+    help: "Calls of the application that were answered, by another sidecar or outside of the mesh",
     registry,
   });
   const failures = new Counter({
     name: "countersign_outbound_failures_total",
     help: "Calls of the application that this sidecar could not carry out, by reason code",
     labelNames: ["destination", "reason"],
+    registers: [registry],
+  });
+  const cancellations = new Counter({
+    name: "countersign_outbound_cancelled_total",
+    help: "Calls of which the application did not wait for the end of the answer",
+    labelNames: ["destination"],
     registers: [registry],
   });
   const duration = createHotHistogram({
@@ -111,6 +119,10 @@ export function createOutboundRecords(options: OutboundRecordsOptions): Outbound
       // There are many of the former when there is no time for lines.
       const level = reason === "overloaded" || reason === "circuit-open" ? "debug" : "info";
       options.log[level]({ destination, method: call.head.method, reason, detail }, "call not carried out");
+    },
+    cancelled(call) {
+      cancellations.labels(scopeOf(call)).inc();
+      if (options.random() < options.sample()) remember(call, "cancelled");
     },
     malformed(error) {
       failures.labels("", "malformed").inc();

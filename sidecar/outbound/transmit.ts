@@ -272,9 +272,10 @@ export function createTransmitter(options: TransmitterOptions): Transmitter {
       return call.waiting;
     },
     cancel(call) {
-      const running = !call.done;
+      if (call.done) return;
       call.done = true;
-      if (running) abandon(call);
+      records.cancelled(call);
+      abandon(call);
     },
     drained(call) {
       if (call.upstream) call.upstream.resume(call);

@@ -2,7 +2,7 @@
 import { createServer, type ServerResponse } from "node:http";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { call } from "./clients.ts";
-import { startMesh, until, type TestMesh } from "./harness.ts";
+import { adminView, startMesh, until, type TestMesh } from "./harness.ts";
 
 const yaml = `
 { apiVersion: countersign.dev/v1, kind: Mesh, spec: { trustDomain: test.example } }
@@ -16,7 +16,7 @@ const yaml = `
 apiVersion: countersign.dev/v1
 kind: Service
 metadata: { name: target, namespace: shop }
-spec: { ports: [{ port: 80 }], maxConcurrentRequests: 2, traffic: { retries: { attempts: 0 } } }
+spec: { ports: [{ port: 80 }], tier: critical, maxConcurrentRequests: 2, traffic: { retries: { attempts: 0 } } }
 `;
 
 let mesh: TestMesh;
@@ -46,4 +46,27 @@ test("over the limit is 503 with a reason, and room again when one is answered o
   });
   for (const response of held) response.end("done");
   expect((await first).status).toBe(200);
+});
+
+test("what a caller gives up is counted on both sides, and recorded where every decision is", async () => {
+  const [caller, target] = [mesh.sidecar("caller"), mesh.sidecar("target")];
+  const given = held.length;
+  const giveUp = new AbortController();
+  const abandoned = call(caller.outbound, { host: "target", path: "/abandoned", signal: giveUp.signal });
+  abandoned.catch(() => undefined);
+  await until("it is with the application", () => held.length > given);
+  giveUp.abort();
+  await expect(abandoned).rejects.toThrow("aborted");
+  const decision = await until("the decision is recorded", async () => {
+    const decisions = await adminView<{ path: string }[]>(target, "/decisions");
+    return decisions.find(({ path }) => path === "/abandoned");
+  });
+  expect(decision).toMatchObject({ decision: "allow", action: "target:GET", detail: "cancelled by the caller", status: 0 });
+  for (const [sidecar, name] of [
+    [caller, 'countersign_outbound_cancelled_total{destination="target.shop"}'],
+    [target, 'countersign_inbound_cancelled_total{service="target.shop"}'],
+  ] as const) {
+    const metrics = await (await fetch(`http://${sidecar.metrics}/metrics`)).text();
+    expect(metrics).toContain(`${name} `);
+  }
 });

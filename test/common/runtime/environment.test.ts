@@ -37,6 +37,10 @@ const problemsOf = (environment: Environment): readonly string[] => {
   return [];
 };
 
+test("what the command line reads may be set for everything that a shell starts", () => {
+  expect(problemsOf({ COUNTERSIGN_DATA: "/data", COUNTERSIGN_ADMIN_SOCKET: "/data/admin.sock" })).toEqual([]);
+});
+
 test("reads every variable, with defaults for what is unset or empty", () => {
   expect(readEnvironment({ COUNTERSIGN_DATA: "/d", COUNTERSIGN_LOG: "", PATH: "/bin" }, variables)).toEqual({
     data: "/d",

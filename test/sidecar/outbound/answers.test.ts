@@ -27,7 +27,13 @@ function answersTo(): Answers {
       onTimeout: unexpected,
       onIdle: unexpected,
     }),
-    records: { completed: () => undefined, failed: () => undefined, malformed: () => undefined, recent: () => [] },
+    records: {
+      completed: () => undefined,
+      failed: () => undefined,
+      cancelled: () => undefined,
+      malformed: () => undefined,
+      recent: () => [],
+    },
     fail(_call, reason) {
       throw new Error(reason);
     },

@@ -34,7 +34,13 @@ const front: Front<OutboundCall> = {
   abort: () => undefined,
   resume: () => undefined,
 };
-const records: OutboundRecords = { completed: () => undefined, failed: () => undefined, malformed: () => undefined, recent: () => [] };
+const records: OutboundRecords = {
+  completed: () => undefined,
+  failed: () => undefined,
+  cancelled: () => undefined,
+  malformed: () => undefined,
+  recent: () => [],
+};
 
 function newCall(): OutboundCall {
   const head = { method: "GET", target: "/a?secret=1", authority: "host.example", scheme: "http", fields: [], kinds: 0, contentLength: 0 };

@@ -37,7 +37,7 @@ function answerTo(change: Partial<TransmitterOptions>): { status: number; fields
     sessions: { current: never, ready: never, revoke: never, list: never },
     channels: { current: never, open: never, renewAll: never, retain: never, destroyAll: never },
     sign: never,
-    records: { completed: never, failed: (_call, given) => void (reason = given), malformed: never, recent: never },
+    records: { completed: never, failed: (_call, given) => void (reason = given), cancelled: never, malformed: never, recent: never },
     maxHashedBytes: () => 1024,
     identityValid: () => true,
     shedding: () => false,

@@ -140,7 +140,7 @@ export interface Destination {
 /** How callers manage their traffic to a service; 0 is no limit, and never. */
 export interface Traffic {
   connectTimeoutMs: number;
-  /** From the head of a call to the head of its answer. */
+  /** From the end of a call's body to the head of its answer. */
   requestTimeoutMs: number;
   idleTimeoutMs: number;
   /** From one sidecar. */
