@@ -23,6 +23,7 @@ import type { InboundMetrics } from "./metrics.ts";
 import { tlsPeer } from "./peer.ts";
 import { mayBringOwnTls, servePlaintext, takesPlaintext } from "./plaintext.ts";
 import type { Served } from "./served.ts";
+import { readBuffer } from "../read-buffer.ts";
 
 export interface InboundListener {
   readonly server: Server;
@@ -61,8 +62,6 @@ interface Open {
   readonly leaf: LeafCertificate | undefined;
 }
 
-/** A front has taken what it needs of a chunk when it returns, so that one buffer serves every connection. */
-const readBuffer = Buffer.allocUnsafeSlow(64 * 1024);
 const handshakeTimeoutMs = 10_000;
 /** First byte of a TLS connection (RFC 8446 5.1). */
 const handshakeRecord = 0x16;

@@ -14,6 +14,7 @@ import { tlsProfile } from "../tls/profile.ts";
 import type { verifyTlsPeer } from "../tls/peer.ts";
 import type { Reason } from "../reason.ts";
 import type { Endpoint } from "./destinations.ts";
+import { readBuffer } from "../read-buffer.ts";
 
 export interface Channel {
   readonly endpoint: Endpoint;
@@ -51,11 +52,6 @@ export interface ChannelOptions {
 /** What comes back on a channel, each for the call whose stream it came on. */
 export type ChannelAnswers = Pick<Http2Handler, "onInformational" | "onResponse" | "onData" | "onTrailers" | "onReset" | "onWritable">;
 
-/**
- * Reads are handed on before the next one starts, so that one buffer serves every channel. Left to itself, Node takes
- * 64 KiB anew for each read of a TLS socket, and a quiet connection spends its time collecting them.
- */
-const readBuffer = Buffer.allocUnsafe(64 * 1024);
 const alpn = ["h2"];
 
 /** Rejects with ChannelError. `connectTimeoutMs` is for TCP and TLS together. `onClosed` follows once for a channel that was given out. */

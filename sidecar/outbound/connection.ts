@@ -22,6 +22,7 @@ import type { Origin } from "./origin.ts";
 import { readInto } from "../front/read-into.ts";
 import { resolveTarget, serviceAt } from "./resolve.ts";
 import type { Transmitter } from "./transmit.ts";
+import { readBuffer } from "../read-buffer.ts";
 
 export interface ConnectionOptions {
   readonly transmitter: Pick<Transmitter, "accept">;
@@ -37,9 +38,6 @@ export interface ServedConnection {
   drain(deadlineMs: number): void;
   destroy(): void;
 }
-
-/** A front has taken what it needs of a chunk when it returns, so that one buffer serves every connection. */
-const readBuffer = Buffer.allocUnsafeSlow(64 * 1024);
 
 export function serveConnection(socket: Socket, origin: Origin, options: ConnectionOptions): ServedConnection {
   const { address } = origin;

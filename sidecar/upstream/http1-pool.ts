@@ -14,6 +14,7 @@ import { endToEndFields } from "../http1/end-to-end.ts";
 import { createResponseParser, type ResponseParser } from "../http1/response-parser.ts";
 import { acceptOf, webSocketKey } from "../http1/upgrade.ts";
 import { CHUNKED_BODY, NO_FRAMING, writeChunkHead, writeLastChunk, writeRequestHead } from "../http1/write-head.ts";
+import { readBuffer } from "../read-buffer.ts";
 import type { Reason } from "../reason.ts";
 import { openTunnel, type Tunnel } from "./tunnel.ts";
 import {
@@ -41,8 +42,6 @@ function keepForTunnel<C extends UpstreamCall<C>>(call: C, chunk: Buffer): boole
   return false;
 }
 
-/** Reads are handed on before the next one starts, so that one buffer serves every connection of the process. */
-const readBuffer = Buffer.allocUnsafe(64 * 1024);
 const crlf = "\r\n";
 const noBytes = Buffer.alloc(0);
 

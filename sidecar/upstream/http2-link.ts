@@ -12,6 +12,7 @@ import { endToEndFields } from "../http1/end-to-end.ts";
 import { createHttp2Connection, type Http2Connection, type Http2Handler, type Http2Stream } from "../http2/connection.ts";
 import { Http2Error, Http2ErrorCode } from "../http2/error.ts";
 import type { Reason } from "../reason.ts";
+import { readBuffer } from "../read-buffer.ts";
 import { attachHttp2, type Http2Transport } from "../http2/transport.ts";
 import {
   bodyTaken,
@@ -30,7 +31,6 @@ const maxConnections = 8;
 const maxQueued = 2048;
 const maxRefusals = 3;
 const drainMs = 60_000;
-const readBuffer = Buffer.allocUnsafe(64 * 1024);
 
 /** Trailers are passed on, and gRPC servers insist on being told so. */
 const trailersTaken = createField("te", "trailers");

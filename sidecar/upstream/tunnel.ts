@@ -7,6 +7,7 @@ import type { Field } from "../../common/http/field.ts";
 import { writeCopy } from "../blocks.ts";
 import { noBody } from "../body.ts";
 import { cut } from "../cut.ts";
+import { readBuffer } from "../read-buffer.ts";
 import { bodyTaken, takeBody, unreached, type Link, type LinkOptions, type Upstream, type UpstreamCall } from "./upstream.ts";
 
 export interface Tunnel<C> extends Upstream<C> {
@@ -61,8 +62,6 @@ export function openTunnel<C extends UpstreamCall<C>>(socket: Socket, call: C, {
   bodyTaken(call);
   return tunnel;
 }
-
-const readBuffer = Buffer.allocUnsafe(64 * 1024);
 
 /** Connections to one address, one a tunnel. */
 export function createTunnelLink<C extends UpstreamCall<C>>(options: LinkOptions<C>): Link<C> {
