@@ -6,78 +6,21 @@
  * out of turn is never used again. A request is written again on another connection only when the upstream closed an
  * idle one before taking a byte of it, and only for idempotent methods.
  */
-import { connect, type Socket } from "node:net";
-import { createField, findField, type Field } from "../../common/http/field.ts";
-import { writeCopy } from "../blocks.ts";
-import { collect } from "../body.ts";
+import { connect } from "node:net";
+import { findField, type Field } from "../../common/http/field.ts";
 import { endToEndFields } from "../http1/end-to-end.ts";
-import { createResponseParser, type ResponseParser } from "../http1/response-parser.ts";
-import { acceptOf, webSocketKey } from "../http1/upgrade.ts";
-import { CHUNKED_BODY, NO_FRAMING, writeChunkHead, writeLastChunk, writeRequestHead } from "../http1/write-head.ts";
+import { createResponseParser } from "../http1/response-parser.ts";
 import { readBuffer } from "../read-buffer.ts";
 import type { Reason } from "../reason.ts";
-import { openTunnel, type Tunnel } from "./tunnel.ts";
-import {
-  bodyTaken,
-  passedOn,
-  takeBody,
-  unreached,
-  type ForwardedHead,
-  type Link,
-  type LinkOptions,
-  type Upstream,
-  type UpstreamCall,
-} from "./upstream.ts";
-import { outliveWriteErrors } from "./write-errors.ts";
+import { endBody, sendBody, sendRequest, type Connection, type Request } from "./http1-request.ts";
+import { openTunnel } from "./tunnel.ts";
+import { bodyTaken, passedOn, unreached, type Link, type LinkOptions, type UpstreamCall } from "./upstream.ts";
 
 const maxConnections = 512;
 const maxQueued = 2048;
 const maxIdle = 256;
 const connectTimeoutMs = 5000;
 const idempotent = new Set(["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"]);
-
-/** What a client sends for a tunnel before there is one. False: that is enough. */
-function keepForTunnel<C extends UpstreamCall<C>>(call: C, chunk: Buffer): boolean {
-  call.body = collect(call.body, chunk, -1, Number.MAX_SAFE_INTEGER) ?? call.body;
-  return false;
-}
-
-const crlf = "\r\n";
-const noBytes = Buffer.alloc(0);
-
-interface Request<C> {
-  readonly call: C;
-  readonly head: ForwardedHead;
-  /** Sent again on a fresh connection, should an idle one turn out to be gone: possible while all of it is at hand. */
-  readonly whole: boolean;
-}
-
-interface Connection<C> extends Upstream<C> {
-  readonly socket: Socket;
-  readonly parser: ResponseParser;
-  call: C | undefined;
-  request: Request<C> | undefined;
-  /** The body is being sent in chunks. */
-  chunked: boolean;
-  /** All of the request has been written. */
-  sent: boolean;
-  /** Its writes may fail, and the answer is read all the same. */
-  outlives: boolean;
-  /** Of an upgrade: what proves that the upstream agreed. */
-  accept: string;
-  /** What the connection has become. */
-  tunnel: Tunnel<C> | undefined;
-  /** Whether it has completed an call before: only then may the upstream have closed it while it was idle. */
-  reused: boolean;
-  received: boolean;
-  paused: boolean;
-  closing: boolean;
-  /** Bytes of the answer's body still to come; -1 where only its end will tell. */
-  remaining: number;
-  /** Answers tend to repeat their fields: the last array seen, and what of it travels on. */
-  seenFields: readonly Field[];
-  endToEnd: readonly Field[];
-}
 
 export function createHttp1Pool<C extends UpstreamCall<C>>(options: LinkOptions<C>): Link<C> {
   const { address, idleMs = 0 } = options;
@@ -89,55 +32,9 @@ export function createHttp1Pool<C extends UpstreamCall<C>>(options: LinkOptions<
   let closed = false;
 
   function send(connection: Connection<C>, request: Request<C>): void {
-    const { call, head } = request;
     if (idleMs > 0) connection.socket.setTimeout(0);
-    connection.call = call;
-    connection.request = request;
-    connection.received = false;
-    const upgrading = call.protocol !== "";
-    connection.sent = call.bodyEnded;
-    // Many servers let go of a connection that offered something, whatever they answer.
-    if (upgrading) connection.closing = true;
-    connection.chunked = head.framing === CHUNKED_BODY;
-    call.upstream = connection;
     busy++;
-    if (!request.whole && !connection.outlives) {
-      connection.outlives = true;
-      outliveWriteErrors(connection.socket);
-    }
-    connection.parser.expect(upgrading ? "GET" : head.method, upgrading);
-    // What is whole stays at hand, to be sent again; of what is not, the first part goes with the head.
-    const body = request.whole ? call.body : undefined;
-    const first = body ? body.buffer.subarray(0, body.length) : upgrading ? noBytes : takeBody(call);
-    write(connection.socket, upgrading ? upgradeHead(connection, head, call) : textOf(head), first, connection.chunked);
-    if (connection.chunked && call.bodyEnded) connection.socket.write(writeLastChunk(call.trailers), "latin1");
-    bodyTaken(call);
-  }
-
-  function textOf({ method, target, authority, fields, framing, added }: ForwardedHead): string {
-    return writeRequestHead(method, target, authority, fields, framing, added);
-  }
-
-  /** An upgrade as HTTP/1.1 offers it; WebSocket's key is ours, because it concerns this leg only (RFC 8441 5). */
-  function upgradeHead(connection: Connection<C>, head: ForwardedHead, { protocol }: C): string {
-    const added = [...head.added];
-    connection.accept = "";
-    if (protocol === "websocket") {
-      const key = webSocketKey();
-      connection.accept = acceptOf(key);
-      added.push(createField("sec-websocket-key", key));
-    }
-    return writeRequestHead("GET", head.target, head.authority, head.fields, NO_FRAMING, added, 0, protocol);
-  }
-
-  function write(socket: Socket, head: string, body: Buffer, chunked: boolean): void {
-    if (body.length === 0) {
-      socket.write(head, "latin1");
-      return;
-    }
-    const before = chunked ? head + writeChunkHead(body.length) : head;
-    const after = chunked ? crlf : "";
-    writeCopy(socket, before, body, after);
+    sendRequest(connection, request);
   }
 
   /** Takes the call off its connection. */
@@ -311,17 +208,8 @@ export function createHttp1Pool<C extends UpstreamCall<C>>(options: LinkOptions<
         connection.closing = true;
         socket.destroy();
       },
-      send(call, chunk) {
-        // Before the upstream has agreed to switch, it would read them as its next request.
-        if (call.protocol !== "") return keepForTunnel(call, chunk);
-        if (!connection.chunked) return writeCopy(socket, "", chunk, "");
-        write(socket, "", chunk, true);
-        return !socket.writableNeedDrain;
-      },
-      end(_exchange, trailers) {
-        connection.sent = true;
-        if (connection.chunked) socket.write(writeLastChunk(trailers), "latin1");
-      },
+      send: (call, chunk) => sendBody(connection, call, chunk),
+      end: (_call, trailers) => endBody(connection, trailers),
     };
     const timer = setTimeout(() => {
       socket.destroy(new Error(`no connection within ${connectTimeoutMs} ms`));
