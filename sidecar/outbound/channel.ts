@@ -20,6 +20,8 @@ export interface Channel {
   readonly endpoint: Endpoint;
   readonly http2: Http2Connection;
   readonly peer: SpiffeId;
+  /** What it was opened with: the own certificate of that time. */
+  readonly secureContext: SecureContext;
   /** Epoch milliseconds at which the peer's certificate ends, and with it what it proves. */
   readonly peerExpiresAt: number;
   /** Seconds since 1970. */
@@ -63,12 +65,13 @@ export function openChannel(
 ): Promise<Channel> {
   return new Promise((resolve, reject) => {
     const { host, port } = endpoint.address;
+    const secureContext = options.secureContext();
     let transport: Http2Transport | undefined;
     // Node takes `onread` here (net.connect); its type is missing from tls.connect's.
     const connectOptions: ConnectionOptions & { readonly onread: OnReadOpts } = {
       host,
       port,
-      secureContext: options.secureContext(),
+      secureContext,
       minVersion: tlsProfile.minVersion,
       maxVersion: tlsProfile.maxVersion,
       ALPNProtocols: alpn,
@@ -126,6 +129,7 @@ export function openChannel(
         endpoint,
         http2: attached.connection,
         peer: leaf.spiffeId,
+        secureContext,
         peerExpiresAt: leaf.notAfter * 1000,
         peerNotBefore: leaf.notBefore,
         settled: settled.promise,

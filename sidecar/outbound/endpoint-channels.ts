@@ -68,17 +68,26 @@ export function createEndpointChannels(options: ChannelOptions, clock: Clock, mo
     channel.drain(Math.max(drainMs, channel.peerExpiresAt - clock.now()));
   }
 
+  function isStale({ secureContext }: Channel): boolean {
+    return secureContext !== options.secureContext();
+  }
+
+  /**
+   * A channel made with the certificate that is held now takes the place of the others. Until there is one they serve on; but
+   * their peers end them with the certificate that they were made with, so there is no giving up.
+   */
   function renew(entry: Entry): void {
-    const old = entry.channels;
-    if (old.length === 0 || entry.gone) return;
+    if (entry.gone || !entry.channels.some(isStale)) return;
     entry.opening ??= openFor(entry);
     entry.opening.then(
       () => {
-        entry.channels = entry.channels.filter((channel) => !old.includes(channel));
-        for (const channel of old) drain(channel);
+        const stale = entry.channels.filter(isStale);
+        if (stale.length < entry.channels.length) {
+          entry.channels = entry.channels.filter((channel) => !isStale(channel));
+          for (const channel of stale) drain(channel);
+        } else renew(entry);
       },
-      // The old channels serve on until the peer ends them; the next call tries again.
-      () => undefined,
+      () => void clock.schedule(failingForMs, () => renew(entry)),
     );
   }
 

@@ -7,6 +7,9 @@ export interface Relay {
   readonly address: string;
   /** Where connections go; to be set before one comes. */
   aim(port: number): void;
+  /** Connections that came, and those that are still there on both sides. */
+  accepted(): number;
+  open(): number;
   readonly fromClient: () => Buffer;
   readonly fromServer: () => Buffer;
   /** Breaks the connections there are; new ones may come. */
@@ -19,8 +22,15 @@ export async function startRelay(): Promise<Relay> {
   const clientBytes: Buffer[] = [];
   const serverBytes: Buffer[] = [];
   const sockets = new Set<Socket>();
+  let accepted = 0;
+  let open = 0;
   const server = createServer((client) => {
+    accepted++;
     const upstream = connect(target, "127.0.0.1");
+    upstream.once("connect", () => {
+      open++;
+      upstream.once("close", () => open--);
+    });
     client.on("data", (chunk: Buffer) => clientBytes.push(chunk));
     upstream.on("data", (chunk: Buffer) => serverBytes.push(chunk));
     for (const [socket, other] of [
@@ -44,6 +54,8 @@ export async function startRelay(): Promise<Relay> {
     aim(to) {
       target = to;
     },
+    accepted: () => accepted,
+    open: () => open,
     fromClient: () => Buffer.concat(clientBytes),
     fromServer: () => Buffer.concat(serverBytes),
     cut,

@@ -5,8 +5,9 @@
 import { createServer } from "node:http";
 import { afterEach, expect, test } from "vitest";
 import { createShiftedClock } from "../fakes/shifted-clock.ts";
-import { call, openHttp2 } from "./clients.ts";
-import { adminView, startMesh, until, type MeshOptions, type TestMesh, type TestSidecar } from "./harness.ts";
+import { addressOf, call, openHttp2 } from "./clients.ts";
+import { adminView, deadPort, startMesh, until, type MeshOptions, type TestMesh, type TestSidecar } from "./harness.ts";
+import { startRelay } from "./relay.ts";
 
 const minute = 60_000;
 
@@ -23,7 +24,11 @@ const yaml = (mesh: string) => `
 `;
 
 let mesh: TestMesh;
-afterEach(async () => mesh?.stop());
+let atEnd: () => void = () => undefined;
+afterEach(async () => {
+  await mesh?.stop();
+  atEnd();
+});
 
 async function start(options: Pick<MeshOptions, "yaml" | "clock">): Promise<{ from: TestSidecar; to: TestSidecar }> {
   const application = createServer((_request, response) => response.end("from the application"));
@@ -84,6 +89,32 @@ test("certificates and sessions are renewed at half of their life, and no call n
   enough.abort();
   await calls;
   expect([...statuses]).toEqual([200]);
+}, 60_000);
+
+test("a connection that cannot be made anew at once is made later, before the old one ends", async () => {
+  const relay = await startRelay();
+  atEnd = () => relay.close();
+  const clock = createShiftedClock(-45 * minute);
+  const yamlOfMesh = yaml("svidLifetimeSeconds: 3600, sessionLifetimeSeconds: 3600");
+  const application = createServer((_request, response) => response.end("from the application"));
+  const environment = { COUNTERSIGN_ADVERTISE: relay.address };
+  mesh = await startMesh({ yaml: yamlOfMesh, clock, workloads: { caller: {}, target: { application, environment } } });
+  const [from, to] = [mesh.sidecar("caller"), mesh.sidecar("target")];
+  relay.aim(addressOf(to.inbound).port);
+  expect(await ask(from)).toMatchObject({ status: 200 });
+  expect(relay.accepted()).toBe(1);
+
+  // No call is made meanwhile that would open one by itself.
+  relay.aim(await deadPort());
+  clock.advance(37 * minute);
+  await until("the caller's certificate is renewed", () => renewals(from) === 1);
+  await until("a connection was refused", () => relay.accepted() >= 2);
+  relay.aim(addressOf(to.inbound).port);
+  await until("the new one has taken the place of the old one", () => {
+    clock.advance(1000);
+    return relay.accepted() >= 3 && relay.open() === 1;
+  });
+  expect(await ask(from)).toMatchObject({ status: 200 });
 }, 60_000);
 
 test("while the control plane is away the valid certificate serves, and at its end calls fail closed with a reason", async () => {
