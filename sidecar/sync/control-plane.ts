@@ -25,10 +25,13 @@ export interface ControlPlaneTarget {
   readonly authorities: string;
 }
 
-/** Channels connect by themselves and come back by themselves; the ceiling keeps a returning control plane from waiting long. */
+/**
+ * Channels connect by themselves and come back by themselves. The ceiling is well below what a call waits for a control plane that
+ * is being restarted (callPatiently), or none of them would see it return.
+ */
 const channelOptions: ChannelOptions = {
   "grpc.initial_reconnect_backoff_ms": 200,
-  "grpc.max_reconnect_backoff_ms": 5000,
+  "grpc.max_reconnect_backoff_ms": 1000,
   "grpc.keepalive_time_ms": 20_000,
   "grpc.keepalive_timeout_ms": 10_000,
   "grpc.keepalive_permit_without_calls": 1,

@@ -15,6 +15,7 @@ export interface WatchOptions {
   readonly hello: Hello;
   /** Applies a snapshot; throwing refuses it, and what was held stays. */
   readonly apply: (snapshot: Snapshot) => void;
+  /** Called when that changes, and with the first failure. */
   readonly onConnected: (connected: boolean) => void;
   readonly clock: Clock;
   readonly random: () => number;
@@ -33,6 +34,15 @@ export function createWatch(options: WatchOptions): Watch {
   let held = 0;
   let current: ClientDuplexStream<WatchRequest, WatchResponse> | undefined;
   let replace: (() => void) | undefined;
+  let connected: boolean | undefined;
+
+  /** Whether that is news. */
+  function report(now: boolean): boolean {
+    if (now === connected) return false;
+    connected = now;
+    options.onConnected(now);
+    return true;
+  }
 
   function receive(stream: ClientDuplexStream<WatchRequest, WatchResponse>, snapshot: Snapshot): void {
     const acknowledge = (error: string) => stream.write({ message: { $case: "ack", value: { revision: snapshot.revision, error } } });
@@ -67,7 +77,7 @@ export function createWatch(options: WatchOptions): Watch {
         stream.on("data", (response: WatchResponse) => {
           if (stream !== current || !response.snapshot) return;
           endPrevious();
-          if (!received) options.onConnected(true);
+          report(true);
           received = true;
           receive(stream, response.snapshot);
         });
@@ -96,10 +106,10 @@ export function createWatch(options: WatchOptions): Watch {
       const backoff = createBackoff({ baseMilliseconds: 100, maximumMilliseconds: 5000, clock: options.clock, random: options.random });
       while (!signal.aborted) {
         const { received, error } = await follow(signal);
-        options.onConnected(false);
+        const news = report(false);
         if (signal.aborted) return;
         if (received) backoff.reset();
-        log.warn({ err: error }, "the control plane's stream ended; the last snapshot stays in force");
+        log[news ? "warn" : "debug"]({ err: error }, "the control plane's stream ended; the last snapshot stays in force");
         await backoff.wait(signal);
       }
     },

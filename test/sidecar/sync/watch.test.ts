@@ -120,7 +120,8 @@ test("a stream that ends is opened again after a pause, which grows", async () =
   }
   expect(pauses).toEqual(pauses.toSorted((a, b) => a - b));
   expect(pauses.at(-1)).toBeGreaterThan(pauses[0] ?? 0);
-  expect(connected).toEqual([false, false, false, false]);
+  // Said once, however often it fails.
+  expect(connected).toEqual([false]);
 });
 
 test("with a new certificate the old stream ends when the new one works, and what it still says is not heard", async () => {
