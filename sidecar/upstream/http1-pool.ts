@@ -7,6 +7,7 @@
  * idle one before taking a byte of it, and only for idempotent methods.
  */
 import { connect } from "node:net";
+import { performance } from "node:perf_hooks";
 import { findField, type Field } from "../../common/http/field.ts";
 import { endToEndFields } from "../http1/end-to-end.ts";
 import { createResponseParser } from "../http1/response-parser.ts";
@@ -22,8 +23,22 @@ const maxIdle = 256;
 const connectTimeoutMs = 5000;
 const idempotent = new Set(["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"]);
 
+/** A request is on its way for that long at most. */
+const marginMs = 1000;
+
+/**
+ * What an upstream says of its idle connections (`Keep-Alive: timeout=5`, as Node's and Apache's servers do): one that it is about to
+ * close is not for a request that could not be sent again.
+ */
+function idleTimeOf(fields: readonly Field[]): number {
+  const seconds = /(?:^|[,\s])timeout=(\d{1,6})(?:[,\s]|$)/i.exec(findField(fields, "keep-alive")?.value ?? "")?.[1];
+  if (seconds === undefined) return Infinity;
+  const announced = Number(seconds) * 1000;
+  return Math.max(announced - marginMs, announced / 2);
+}
+
 export function createHttp1Pool<C extends UpstreamCall<C>>(options: LinkOptions<C>): Link<C> {
-  const { address, idleMs = 0 } = options;
+  const { address, idleMs = 0, monotonic = () => performance.now() } = options;
   const idle: Connection<C>[] = [];
   const queue: Request<C>[] = [];
   let open = 0;
@@ -60,6 +75,7 @@ export function createHttp1Pool<C extends UpstreamCall<C>>(options: LinkOptions<
     const next = waiting();
     if (next) send(connection, next);
     else {
+      if (connection.goodFor < Infinity) connection.idleSince = monotonic();
       idle.push(connection);
       if (idleMs > 0) connection.socket.setTimeout(idleMs);
     }
@@ -70,6 +86,16 @@ export function createHttp1Pool<C extends UpstreamCall<C>>(options: LinkOptions<
     let next = queue.shift();
     while (next?.call.done) next = queue.shift();
     return next;
+  }
+
+  /** The last one used that its upstream will not close just now. */
+  function takeIdle(): Connection<C> | undefined {
+    let connection = idle.pop();
+    while (connection && connection.goodFor < Infinity && monotonic() - connection.idleSince >= connection.goodFor) {
+      connection.socket.destroy();
+      connection = idle.pop();
+    }
+    return connection;
   }
 
   function leaveIdle(connection: Connection<C>): void {
@@ -149,6 +175,7 @@ export function createHttp1Pool<C extends UpstreamCall<C>>(options: LinkOptions<
         if (response.fields !== connection.seenFields) {
           connection.seenFields = response.fields;
           connection.endToEnd = endToEndFields(response.fields, response.kinds, options.withheld);
+          connection.goodFor = idleTimeOf(response.fields);
         }
         call.answered = true;
         connection.remaining = response.contentLength;
@@ -193,6 +220,8 @@ export function createHttp1Pool<C extends UpstreamCall<C>>(options: LinkOptions<
       tunnel: undefined,
       reused: false,
       received: false,
+      goodFor: Infinity,
+      idleSince: 0,
       paused: false,
       closing: false,
       remaining: 0,
@@ -258,7 +287,7 @@ export function createHttp1Pool<C extends UpstreamCall<C>>(options: LinkOptions<
   return {
     forward(call, head) {
       const request = { call, head, whole: call.bodyEnded && call.protocol === "" };
-      const connection = idle.pop();
+      const connection = takeIdle();
       if (connection) send(connection, request);
       else if (open < maxConnections) openConnection(request);
       else if (queue.length < maxQueued) queue.push(request);

@@ -41,6 +41,9 @@ export interface Connection<C> extends Upstream<C> {
   /** Whether it has completed an call before: only then may the upstream have closed it while it was idle. */
   reused: boolean;
   received: boolean;
+  /** How long it may be idle and be used again, ms, and since when it is. */
+  goodFor: number;
+  idleSince: number;
   paused: boolean;
   closing: boolean;
   /** Bytes of the answer's body still to come; -1 where only its end will tell. */

@@ -64,6 +64,8 @@ export interface LinkOptions<C> {
   readonly address: Address;
   /** How long an idle connection is kept, ms; 0 or nothing for as long as the upstream keeps it. */
   readonly idleMs?: number;
+  /** Ms of a clock that never goes back; by default the process's own. */
+  readonly monotonic?: () => number;
   /** Fields of these kinds are taken off the answers. */
   readonly withheld: number;
   readonly onResponse: (call: C, response: Pick<ResponseHead, "status">) => void;

@@ -33,10 +33,20 @@ interface Upstream {
   readonly closed: () => number;
 }
 
-async function poolFor(body: Buffer, idleMs = 0): Promise<Upstream> {
+interface PoolSettings {
+  readonly idleMs?: number;
+  readonly monotonic?: () => number;
+  /** As the server announces it, in seconds; 0 for a server that says nothing. */
+  readonly keptSeconds?: number;
+}
+
+async function poolFor(
+  body: Buffer,
+  { idleMs = 0, monotonic = () => performance.now(), keptSeconds = 5 }: PoolSettings = {},
+): Promise<Upstream> {
   let connections = 0;
   let closed = 0;
-  const server = createServer((_request, response) => response.end(body));
+  const server = createServer({ keepAliveTimeout: keptSeconds * 1000 }, (_request, response) => response.end(body));
   server.on("connection", (socket) => {
     connections++;
     socket.once("close", () => closed++);
@@ -46,6 +56,7 @@ async function poolFor(body: Buffer, idleMs = 0): Promise<Upstream> {
   const pool = createHttp1Pool({
     address: { host: "127.0.0.1", port: (server.address() as AddressInfo).port },
     idleMs,
+    monotonic,
     withheld: 0,
     onResponse: () => undefined,
     onComplete: () => undefined,
@@ -104,7 +115,7 @@ test("nothing is read while there is no room, and reading goes on when there is"
 });
 
 test("a connection that is idle for too long is closed, and one in use is not", async () => {
-  const { pool, connections, closed } = await poolFor(Buffer.alloc(3_000_000), 50);
+  const { pool, connections, closed } = await poolFor(Buffer.alloc(3_000_000), { idleMs: 50 });
   const began = performance.now();
   const slowly = (exchange: Exchange) => {
     const wait = performance.now() - began < 200;
@@ -116,4 +127,26 @@ test("a connection that is idle for too long is closed, and one in use is not", 
   await vi.waitFor(() => expect(closed()).toBe(1));
   expect(await ask(pool, () => true)).toBe(3_000_000);
   expect(connections()).toBe(2);
+});
+
+test("a connection that its upstream is about to close is not used again", async () => {
+  let now = 0;
+  const { pool, connections } = await poolFor(Buffer.alloc(100), { monotonic: () => now });
+  await ask(pool, () => true);
+  now += 3900;
+  await ask(pool, () => true);
+  expect(connections()).toBe(1);
+  // Node's server says that it keeps it for five seconds.
+  now += 4000;
+  await ask(pool, () => true);
+  expect(connections()).toBe(2);
+});
+
+test("of an upstream that says nothing of it a connection is good for ever", async () => {
+  let now = 0;
+  const { pool, connections } = await poolFor(Buffer.alloc(100), { monotonic: () => now, keptSeconds: 0 });
+  await ask(pool, () => true);
+  now += 1e9;
+  await ask(pool, () => true);
+  expect(connections()).toBe(1);
 });
