@@ -15,7 +15,12 @@ import type { CallSink, Front, FrontCall, FrontConnection } from "./front.ts";
 
 const noFields: readonly Field[] = [];
 
-export function serveHttp2<C extends FrontCall>(socket: Duplex, sink: CallSink<C>): FrontConnection<C> {
+/** `renewed`: the client asks that an older connection of its own, by its channel binding, go on as long as this one may. */
+export function serveHttp2<C extends FrontCall>(
+  socket: Duplex,
+  sink: CallSink<C>,
+  renewed: (binding: Buffer) => void = ignore,
+): FrontConnection<C> {
   /** Calls that the read under way brought something of. */
   let touched: C[] = [];
   /** Bytes of bodies that are held back, by call. */
@@ -119,6 +124,7 @@ export function serveHttp2<C extends FrontCall>(socket: Duplex, sink: CallSink<C
       onGoaway: ignore,
       onSettings: ignore,
       onPong: ignore,
+      onRenewal: renewed,
       onFatal: (error) => sink.malformed(error),
     },
     (handler) => createHttp2Connection({ role: "server", handler, now: Date.now }),

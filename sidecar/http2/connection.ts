@@ -15,7 +15,7 @@ import { loseAll, resetStream } from "./endings.ts";
 import { clientPreface, DEFAULT_WINDOW } from "./frames.ts";
 import { defaultLimits } from "./limits.ts";
 import { take } from "./output.ts";
-import { goaway, ping } from "./receive-control.ts";
+import { goaway, ping, renew } from "./receive-control.ts";
 import { pumpSafely, receive, unfinished } from "./receive.ts";
 import { resetStalled, sendData, sendTrailers } from "./send-data.ts";
 import { canRequest, request, respond, type Http2RequestHead } from "./send-head.ts";
@@ -59,6 +59,8 @@ export interface Http2Connection {
   goaway(code?: Http2ErrorCode): void;
   /** Sends a PING; `onPong` follows. */
   ping(): void;
+  /** Asks the peer to let the older connection of that channel binding, 32 bytes, go on under this one's certificates. */
+  renew(binding: Buffer): void;
   /** The transport has gone: every open stream gets `onReset` (INTERNAL_ERROR, by the peer), and nothing is sent any more. What the handler throws at that is thrown when all are through. */
   disconnect(): void;
   /** The peer's SETTINGS have come; until then the RFC's initial values hold for it, and `onSettings` is yet to be called. */
@@ -109,6 +111,7 @@ export function createHttp2Connection(options: Http2Options): Http2Connection {
     },
     goaway: (code = Http2ErrorCode.NO_ERROR) => goaway(state, code),
     ping: () => ping(state),
+    renew: (binding) => renew(state, binding),
     disconnect: () => {
       const thrown = state.dead ? undefined : loseAll(state, Http2ErrorCode.INTERNAL_ERROR, true);
       if (thrown !== undefined) throw thrown;

@@ -11,6 +11,11 @@ export const FrameType = {
   GOAWAY: 0x7,
   WINDOW_UPDATE: 0x8,
   CONTINUATION: 0x9,
+  /**
+   * Between sidecars, and nobody else has to know it (RFC 9113 section 5.5): the channel binding of an older connection of the
+   * same two, which goes on under the certificates of this one.
+   */
+  RENEWAL: 0xcc,
 } as const;
 
 export const FrameFlag = {

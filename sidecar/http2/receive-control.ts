@@ -106,6 +106,24 @@ function writePing(state: Http2State, flags: number, payload: Buffer, start: num
   output.length += FRAME_HEADER + PING_BYTES;
 }
 
+const BINDING_BYTES = 32;
+
+/** Counted with the frames that mean nothing: to a sidecar that has nothing to renew it is one. */
+export function receiveRenewal(state: Http2State, bytes: Buffer, start: number, length: number, id: number): void {
+  receiveIgnored(state);
+  if (id === 0 && length === BINDING_BYTES) state.handler.onRenewal?.(bytes.subarray(start, start + length));
+}
+
+/** `binding` of 32 bytes. */
+export function renew(state: Http2State, binding: Buffer): void {
+  if (state.dead) return;
+  const { output } = state;
+  reserve(output, FRAME_HEADER + BINDING_BYTES);
+  writeFrameHeader(output.buffer, output.length, BINDING_BYTES, FrameType.RENEWAL, 0, 0);
+  binding.copy(output.buffer, output.length + FRAME_HEADER, 0, BINDING_BYTES);
+  output.length += FRAME_HEADER + BINDING_BYTES;
+}
+
 /** Asks the peer for a sign of life. */
 export function ping(state: Http2State): void {
   if (state.dead) return;

@@ -12,6 +12,7 @@ import {
   receiveIgnored,
   receivePing,
   receivePriority,
+  receiveRenewal,
   receiveReset,
   receiveSettings,
   receiveWindowUpdate,
@@ -167,6 +168,9 @@ function receiveFrame(state: Http2State, bytes: Buffer, position: number): void 
       return;
     case FrameType.CONTINUATION:
       receiveContinuation(state, bytes, start, length, flags, id);
+      return;
+    case FrameType.RENEWAL:
+      receiveRenewal(state, bytes, start, length, id);
       return;
     default:
       receiveIgnored(state);

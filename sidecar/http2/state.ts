@@ -36,6 +36,8 @@ export interface Http2Handler {
   /** The peer's SETTINGS took effect. */
   onSettings(): void;
   onPong(): void;
+  /** The peer asks that its older connection of this channel binding (32 bytes, good during the call) go on under this one's certificates. */
+  onRenewal?(binding: Buffer): void;
   /** The output went from empty to non-empty: schedule a flush. Not the place to take it: the frame is yet to be written. */
   onOutput(): void;
   /** The connection is over: open streams got `onReset`, GOAWAY is the last of the output. Write it and close. */

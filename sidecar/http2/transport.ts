@@ -37,7 +37,10 @@ export interface Http2Transport {
   readonly connection: Http2Connection;
   /** Bytes of a socket that reads into a buffer of its owner's (`onread`) and so emits no `data`. The chunk may be reused afterwards. */
   receive(chunk: Buffer): void;
-  /** GOAWAY, then the end of the socket as soon as no stream is open; after `deadline` ms in any case. Resolves when the socket is closed. */
+  /**
+   * GOAWAY, then the end of the socket as soon as no stream is open; after `deadline` ms in any case. Called again, it sets the
+   * deadline anew. Resolves when the socket is closed.
+   */
   close(deadline: number): Promise<void>;
   /** Ends the socket now; open streams get `onReset`. */
   destroy(error?: Error): void;
@@ -197,9 +200,12 @@ export function attachHttp2(
     connection,
     receive,
     close(deadline) {
+      if (!socket.destroyed) {
+        cancelDeadline?.();
+        cancelDeadline = schedule(() => destroy(new Error(`streams were still open after ${deadline} ms`)), deadline);
+      }
       if (!draining && !socket.destroyed) {
         draining = true;
-        cancelDeadline = schedule(() => destroy(new Error(`streams were still open after ${deadline} ms`)), deadline);
         connection.goaway();
         flushSoon();
       }

@@ -7,6 +7,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import { X509ProfileError } from "../../common/x509/error.ts";
 import type { LeafCertificate } from "../../common/x509/svid-profile.ts";
+import type { Clock } from "../../common/runtime/clock.ts";
 import type { Address } from "../../common/runtime/environment.ts";
 import { untilClosed } from "../../common/runtime/listen.ts";
 import type { Logger } from "../../common/runtime/logger.ts";
@@ -19,6 +20,7 @@ import { serveHttp1 } from "../front/http1-front.ts";
 import { serveHttp2 } from "../front/http2-front.ts";
 import type { InboundCalls } from "./call.ts";
 import type { Exchange } from "./exchange.ts";
+import { createConnectionLives } from "./connection-lives.ts";
 import type { InboundMetrics } from "./metrics.ts";
 import { tlsPeer } from "./peer.ts";
 import { mayBringOwnTls, servePlaintext, takesPlaintext } from "./plaintext.ts";
@@ -27,7 +29,7 @@ import { readBuffer } from "../read-buffer.ts";
 
 export interface InboundListener {
   readonly server: Server;
-  /** New connections are made with it; open ones live on until they are drained or their peer's certificate ends. */
+  /** New connections are made with it; open ones live on (connection-lives.ts). */
   useIdentity(identity: Identity): void;
   /** A snapshot came: closes what belongs to an identity that is not to be believed any more, and cuts calls that may not go on. */
   enforce(revocations: IdentityRevocations): void;
@@ -51,7 +53,7 @@ export interface InboundListenerOptions {
   /** Throws X509ProfileError. */
   readonly verify: (socket: TLSSocket) => LeafCertificate;
   readonly metrics: InboundMetrics;
-  readonly now: () => number;
+  readonly clock: Clock;
   readonly log: Logger;
 }
 
@@ -65,11 +67,11 @@ interface Open {
 const handshakeTimeoutMs = 10_000;
 /** First byte of a TLS connection (RFC 8446 5.1). */
 const handshakeRecord = 0x16;
-const maxTimerMs = 2 ** 31 - 1;
 
 export function createInboundListener(options: InboundListenerOptions): InboundListener {
   const { metrics, log } = options;
   const open = new Set<Open>();
+  const lives = createConnectionLives(options.clock);
 
   const tls = createTlsServer({
     ...secureContextOptions(options.identity),
@@ -175,11 +177,8 @@ export function createInboundListener(options: InboundListenerOptions): InboundL
       return;
     }
     const calls = options.calls.accept(tlsPeer(socket, leaf));
-    attend(socket, protocol === "h2" ? serveHttp2(socket, calls) : serveHttp1(socket, calls), leaf);
-    // A connection proves its peer no longer than the certificate does.
-    const expiry = setTimeout(() => socket.destroy(), Math.min(maxTimerMs, Math.max(0, leaf.notAfter * 1000 - options.now())));
-    expiry.unref();
-    socket.once("close", () => clearTimeout(expiry));
+    const renewed = lives.begin(socket, leaf);
+    attend(socket, protocol === "h2" ? serveHttp2(socket, calls, renewed) : serveHttp1(socket, calls), leaf);
   });
 
   return {

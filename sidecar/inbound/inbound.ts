@@ -117,7 +117,7 @@ export function createInbound(options: InboundOptions): Inbound {
     identity: options.identity,
     verify: options.verify,
     metrics,
-    now: clock.now,
+    clock,
     log,
   });
 

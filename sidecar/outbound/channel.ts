@@ -10,6 +10,7 @@ import { X509ProfileError } from "../../common/x509/error.ts";
 import { createHttp2Connection, type Http2Connection } from "../http2/connection.ts";
 import type { Http2Handler } from "../http2/state.ts";
 import { attachHttp2, type Http2Transport } from "../http2/transport.ts";
+import { channelBinding } from "../tls/channel-binding.ts";
 import { tlsProfile } from "../tls/profile.ts";
 import type { verifyTlsPeer } from "../tls/peer.ts";
 import type { Reason } from "../reason.ts";
@@ -22,13 +23,15 @@ export interface Channel {
   readonly peer: SpiffeId;
   /** What it was opened with: the own certificate of that time. */
   readonly secureContext: SecureContext;
+  /** Names the connection to its peer, over another one. */
+  readonly binding: Buffer;
   /** Epoch milliseconds at which the peer's certificate ends, and with it what it proves. */
   readonly peerExpiresAt: number;
   /** Seconds since 1970. */
   readonly peerNotBefore: number;
   /** Resolves with the channel when the peer's first settings have come. */
   readonly settled: Promise<Channel>;
-  /** No new streams; closes when the open ones have ended. */
+  /** No new streams; closes when the open ones have ended, or then. Called again, it sets the deadline anew. */
   drain(deadlineMs: number): void;
   destroy(): void;
 }
@@ -130,6 +133,7 @@ export function openChannel(
         http2: attached.connection,
         peer: leaf.spiffeId,
         secureContext,
+        binding: channelBinding(socket),
         peerExpiresAt: leaf.notAfter * 1000,
         peerNotBefore: leaf.notBefore,
         settled: settled.promise,

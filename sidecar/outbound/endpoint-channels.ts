@@ -27,6 +27,8 @@ const drainMs = 60_000;
 interface Entry {
   readonly endpoint: Endpoint;
   channels: Channel[];
+  /** They carry what they have, and nothing new. */
+  readonly draining: Set<Channel>;
   opening: Promise<Channel> | undefined;
   connectTimeoutMs: number;
   /** The last snapshot does not name it: what is open goes on, and nothing new is begun. */
@@ -40,7 +42,7 @@ export function createEndpointChannels(options: ChannelOptions, clock: Clock, mo
   function entryOf(endpoint: Endpoint, connectTimeoutMs: number): Entry {
     let entry = entries.get(endpoint);
     if (!entry) {
-      entry = { endpoint, channels: [], opening: undefined, connectTimeoutMs, gone: false };
+      entry = { endpoint, channels: [], draining: new Set(), opening: undefined, connectTimeoutMs, gone: false };
       entries.set(endpoint, entry);
     }
     entry.connectTimeoutMs = connectTimeoutMs;
@@ -51,6 +53,7 @@ export function createEndpointChannels(options: ChannelOptions, clock: Clock, mo
     try {
       const channel = await openChannel(entry.endpoint, options, entry.connectTimeoutMs, (closed) => {
         entry.channels = entry.channels.filter((each) => each !== closed);
+        entry.draining.delete(closed);
       });
       entry.channels = [...entry.channels, channel];
       entry.endpoint.failingUntil = 0;
@@ -63,9 +66,9 @@ export function createEndpointChannels(options: ChannelOptions, clock: Clock, mo
     }
   }
 
-  /** What it has may go on as long as it would have: the peer ends it with the certificate that it was made with. */
-  function drain(channel: Channel): void {
-    channel.drain(Math.max(drainMs, channel.peerExpiresAt - clock.now()));
+  /** What it has may go on until the peer's certificate ends, which is `channel`'s own or that of the one that renewed it. */
+  function drain(channel: Channel, expiresAt = channel.peerExpiresAt): void {
+    channel.drain(Math.max(drainMs, expiresAt - clock.now()));
   }
 
   function isStale({ secureContext }: Channel): boolean {
@@ -73,19 +76,26 @@ export function createEndpointChannels(options: ChannelOptions, clock: Clock, mo
   }
 
   /**
-   * A channel made with the certificate that is held now takes the place of the others. Until there is one they serve on; but
-   * their peers end them with the certificate that they were made with, so there is no giving up.
+   * A channel made with the certificate that is held now takes the place of the others, and vouches for what those still carry:
+   * long streams and tunnels outlive the certificate that they began with, as long as both sides renew theirs. Until there is
+   * one the others serve on; but their peers end them with their certificate, so there is no giving up.
    */
   function renew(entry: Entry): void {
-    if (entry.gone || !entry.channels.some(isStale)) return;
+    if (entry.gone || !(entry.draining.size > 0 || entry.channels.some(isStale))) return;
     entry.opening ??= openFor(entry);
     entry.opening.then(
       () => {
-        const stale = entry.channels.filter(isStale);
-        if (stale.length < entry.channels.length) {
-          entry.channels = entry.channels.filter((channel) => !isStale(channel));
-          for (const channel of stale) drain(channel);
-        } else renew(entry);
+        const fresh = entry.channels.find((channel) => !isStale(channel));
+        if (!fresh) {
+          renew(entry);
+          return;
+        }
+        for (const channel of entry.channels.filter(isStale)) entry.draining.add(channel);
+        entry.channels = entry.channels.filter((channel) => !isStale(channel));
+        for (const channel of entry.draining) {
+          fresh.http2.renew(channel.binding);
+          drain(channel, fresh.peerExpiresAt);
+        }
       },
       () => void clock.schedule(failingForMs, () => renew(entry)),
     );
@@ -116,17 +126,17 @@ export function createEndpointChannels(options: ChannelOptions, clock: Clock, mo
     retain(alive, refused) {
       for (const [endpoint, entry] of entries) {
         const gone = alive.get(endpoint.instance) !== endpoint;
-        for (const channel of entry.channels) {
+        for (const channel of [...entry.channels, ...entry.draining]) {
           if (refused(channel)) channel.destroy();
-          else if (gone && !entry.gone) drain(channel);
+          else if (gone && !entry.gone && !entry.draining.has(channel)) drain(channel);
         }
         entry.gone = gone;
         // What is still open is looked at again with the next snapshot.
-        if (gone && entry.channels.length === 0) entries.delete(endpoint);
+        if (gone && entry.channels.length === 0 && entry.draining.size === 0) entries.delete(endpoint);
       }
     },
     destroyAll() {
-      for (const entry of entries.values()) for (const channel of entry.channels) channel.destroy();
+      for (const { channels, draining } of entries.values()) for (const channel of [...channels, ...draining]) channel.destroy();
     },
   };
 }

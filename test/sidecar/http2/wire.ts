@@ -161,6 +161,7 @@ export function record(also: Partial<Http2Handler> = {}): Recorder {
         events.push({ event: "trailers", id: stream.id, fields: lines(fields) });
         also.onTrailers?.(stream, fields);
       },
+      onRenewal: (binding) => also.onRenewal?.(binding),
       onReset(stream, code, byPeer) {
         events.push({ event: "reset", id: stream.id, code: errorName(code), byPeer });
         also.onReset?.(stream, code, byPeer);
