@@ -42,7 +42,7 @@ afterAll(async () => {
   applications?.close();
 });
 
-test("they outlive the certificates that they began with, as those are renewed", async () => {
+test("they outlive the certificates that they began with as long as those are renewed", async () => {
   const { outbound } = mesh.sidecar("caller");
   const long = await Promise.all([
     upload(outbound, "web"),
@@ -60,16 +60,13 @@ test("they outlive the certificates that they began with, as those are renewed",
   }
   expect(sidecars.every(({ logs }) => logs.some(({ event }) => event === "certificate-renewed"))).toBe(true);
   expect(await Promise.race([...long.map(({ ended }) => ended), Promise.resolve("none has ended")])).toBe("none has ended");
-  for (const each of long) each.close();
-});
 
-test("and end with the last one, when the peer does not come back", async () => {
-  const { outbound } = mesh.sidecar("caller");
-  const pipe = await tunnel(outbound, "pipe:7000");
+  // And they end with the last one, when nobody renews any more.
   await mesh.killControlPlane();
-  await until("the tunnel has ended", async () => {
+  let cut = 0;
+  for (const { ended } of long) void ended.then(() => cut++);
+  await until("all have ended", () => {
     clock.advance(10 * minute);
-    return (await Promise.race([pipe.ended, Promise.resolve("")])) !== "";
+    return cut === long.length;
   });
-  expect(["cut", "ended"]).toContain(await pipe.ended);
 });
