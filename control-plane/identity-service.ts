@@ -37,6 +37,9 @@ export function createIdentityService(options: {
       return { spiffeId: await attestors.joinToken.attest(proof.value, context), method: attestors.joinToken.method };
     }
     if (proof?.$case === "svid") return { spiffeId: await attestors.svid.attest(proof.value, context), method: attestors.svid.method };
+    if (proof?.$case === "kubernetes") {
+      return { spiffeId: await attestors.kubernetes.attest(proof.value, context), method: attestors.kubernetes.method };
+    }
     throw new RequestError("invalid-argument", "no-proof", "a proof of identity is needed");
   }
 

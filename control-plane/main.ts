@@ -19,6 +19,7 @@ import { createTrustBundle } from "../common/x509/bundle.ts";
 import type { TrustBundles } from "../common/x509/bundle.ts";
 import { createAdminService } from "./admin/admin-service.ts";
 import { createJoinTokenAttestor } from "./attestation/join-token.ts";
+import { noKubernetesAttestor } from "./attestation/kubernetes.ts";
 import { svidAttestor } from "./attestation/svid.ts";
 import { createBundleFile } from "./bundle-file.ts";
 import { readControlPlaneConfig } from "./config.ts";
@@ -117,7 +118,7 @@ async function serve({ config, store, logger, clock, signal, cleanup, onReady }:
   });
   cleanup.defer(distributor.close);
   const watch = createWatchService({ view, peers, registry, distributor, clock, report });
-  const attestors = { joinToken: createJoinTokenAttestor(store, clock), svid: svidAttestor };
+  const attestors = { joinToken: createJoinTokenAttestor(store, clock), svid: svidAttestor, kubernetes: noKubernetesAttestor };
   const identity = createIdentityService({ authority, attestors, view, peers, report });
   const tokens = createTokenService({ store, view, epochs, distributor, peers, clock, report });
   const admin = createAdminService({ store, view, clock, connected: watch.connected, report });

@@ -178,7 +178,8 @@ function ownRoles(served: readonly ServiceResource[], bound: ReadonlyMap<string,
 
 /**
  * The role that a caller assumes towards a service: a RoleBinding's, or else the service-linked role of a service that
- * the caller serves, of several the one that declares the call. Empty where there is none.
+ * the caller serves, of several the one that declares the call, or else one that may make it by the mesh's default. Empty
+ * where there is none.
  */
 function createRoleChoice(
   served: readonly ServiceResource[],
@@ -187,16 +188,23 @@ function createRoleChoice(
 ): (service: ServiceResource) => string {
   const linked = new Map<string, string>();
   for (const own of served) {
-    for (const call of own.spec.calls) {
+    for (const call of own.spec.calls ?? []) {
       if ("external" in call) continue;
       const service = `${call.namespace ?? own.metadata.namespace}/${call.service}`;
       if (!linked.has(service)) linked.set(service, serviceLinkedRoleArn(own, state.trustDomain));
     }
   }
-  const otherwise = served[0] === undefined ? "" : serviceLinkedRoleArn(served[0], state.trustDomain);
+  const arnOf = (own: ServiceResource | undefined) => own && serviceLinkedRoleArn(own, state.trustDomain);
+  const otherwise = arnOf(served[0]) ?? "";
+  const byDefault = new Map<string, string>();
+  if (state.mesh.spec.defaultCalls === "namespace") {
+    for (const own of served.filter(({ spec }) => spec.calls === undefined).toReversed()) {
+      byDefault.set(own.metadata.namespace, arnOf(own) ?? "");
+    }
+  }
   return ({ metadata }) => {
     const service = `${metadata.namespace}/${metadata.name}`;
-    return bound.get(service) ?? linked.get(service) ?? otherwise;
+    return bound.get(service) ?? linked.get(service) ?? byDefault.get(metadata.namespace) ?? otherwise;
   };
 }
 

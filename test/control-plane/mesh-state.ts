@@ -5,12 +5,12 @@ import { buildMeshState, keyOfResource } from "../../control-plane/resources/mes
 import type { MeshState, Parsed } from "../../control-plane/resources/mesh-state.ts";
 import { endpointKey } from "../../control-plane/registry/endpoint.ts";
 
-const mesh = "{ apiVersion: countersign.dev/v1, kind: Mesh, spec: { trustDomain: prod.example } }\n---\n";
+const mesh = (spec: string) => `{ apiVersion: countersign.dev/v1, kind: Mesh, spec: { trustDomain: prod.example, ${spec} } }\n---\n`;
 
-/** The Mesh is added; `endpoints` are `<service account>@<instance>@<address>` of namespace shop. */
-export function stateFromYaml(yaml: string, endpoints: readonly string[] = [], revision = 1): MeshState {
+/** The Mesh is added, with those settings; `endpoints` are `<service account>@<instance>@<address>` of namespace shop. */
+export function stateFromYaml(yaml: string, endpoints: readonly string[] = [], revision = 1, meshSpec = ""): MeshState {
   const entries = new Map<string, Parsed>();
-  for (const resource of readResources(mesh + yaml, "state.yaml")) {
+  for (const resource of readResources(mesh(meshSpec) + yaml, "state.yaml")) {
     const key = keyOfResource(resource);
     const value = Buffer.from(JSON.stringify(resource));
     entries.set(key, { kind: "resource", stored: { resource, entry: { key, value, revision, createdRevision: revision } } });

@@ -53,6 +53,43 @@ test("of two services that an identity serves, the one that declares the call le
   expect(destinations.find(({ name }) => name === "orders")?.roleArn).toBe("arn:mesh:iam:prod.example:shop:role/service-linked/b");
 });
 
+describe("calls that nobody declared", () => {
+  const services =
+    orders +
+    document("Service", "quiet", "{}") +
+    document("Service", "closed", "{ calls: [] }") +
+    document("Service", "narrow", "{ calls: [billing] }") +
+    "---\n{ apiVersion: countersign.dev/v1, kind: Service, metadata: { name: elsewhere, namespace: lab }, spec: { ports: [{ port: 80 }] } }\n";
+  const may = (defaultCalls: string, account: string, namespace = "shop") => {
+    const state = stateFromYaml(services, [], 1, `defaultCalls: ${defaultCalls}`);
+    const caller = buildSnapshot(
+      state,
+      { bundles: [], sessionJwks: "{}" },
+      fromString(`spiffe://prod.example/ns/${namespace}/sa/${account}`),
+    );
+    const arn = caller.destinations.find(({ name }) => name === "orders")?.roleArn;
+    const { roles } = buildSnapshot(state, { bundles: [], sessionJwks: "{}" }, id("orders"));
+    const documents = roles.find(({ roleArn }) => roleArn === arn)?.policies.map(({ document }) => document) ?? [];
+    return documents.flatMap((text) =>
+      policyFromJson(text, "identity").statements.flatMap(({ action, resource }) => [action.patterns, resource.patterns]),
+    );
+  };
+  const all = [["orders:*"], ["arn:mesh:orders:prod.example:shop:*"]];
+
+  test("are none, by default", () => {
+    expect(may("none", "quiet")).toEqual([]);
+  });
+  test("are those to its own namespace, where the mesh says so", () => {
+    expect(may("namespace", "quiet")).toEqual(all);
+    expect(may("namespace", "orders")).toEqual(all);
+    expect(may("namespace", "elsewhere", "lab")).toEqual([]);
+  });
+  test("are none for who declared anything, be it nothing", () => {
+    expect(may("namespace", "closed")).toEqual([]);
+    expect(may("namespace", "narrow")).toEqual([]);
+  });
+});
+
 test("a receiver sees only roles, policies and statements that can concern it", () => {
   const yaml =
     orders +
