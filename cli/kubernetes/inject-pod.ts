@@ -41,7 +41,7 @@ export function injectPod(pod: PodLike, settings: InjectionSettings): PodLike {
   const spec = asObject(pod["spec"]) ?? {};
   const before = asObjects(spec["initContainers"]);
   // Of the containers that end before the others start, none can be asked anything.
-  const lasting = before.map((container) => container["restartPolicy"] === "Always");
+  const lasting = before.map((container) => container["restartPolicy"] === "Always" && container["name"] !== proxyContainerName);
   const containers = asObjects(spec["containers"]);
   const rewritten = rewriteProbes([...containers, ...before.filter((_, index) => lasting[index])]);
   const sidecars = rewritten.containers.slice(containers.length).values();

@@ -5,7 +5,7 @@
  */
 import type { Json } from "./cel.ts";
 import { asList, asObject, asText, type JsonObject } from "./json.ts";
-import { healthPort, probePrefix } from "./names.ts";
+import { healthPort, probePrefix, proxyContainerName } from "./names.ts";
 
 const probeFields = ["livenessProbe", "readinessProbe", "startupProbe"] as const;
 const hookFields = ["postStart", "preStop"] as const;
@@ -84,7 +84,7 @@ function pathOf(target: string): string {
 
 /** The same in CEL: variables `handlers` (what asks something) and `asked` (what is rewritten), and the patches. */
 const eachContainer = `["containers", "initContainers"].map(list, object.spec[?list].orValue([]).transformList(index, container,
-  list == "containers" || container.?restartPolicy.orValue("") == "Always" ? [
+  list == "containers" || container.?restartPolicy.orValue("") == "Always" && container.name != "${proxyContainerName}" ? [
     ["livenessProbe", "readinessProbe", "startupProbe"].filter(field, field in container).map(field, {
       "at": dyn("/spec/" + list + "/" + string(index) + "/" + field),
       "handler": dyn(container[field]),
