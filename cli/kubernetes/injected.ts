@@ -97,7 +97,7 @@ export const proxyContainer: Template = {
   args: ["sidecar"],
   restartPolicy: "Always",
   env: [
-    { name: "COUNTERSIGN_TRUST_DOMAIN", valueFrom: { configMapKeyRef: { name: meshConfigMap, key: "trustDomain" } } },
+    { name: "COUNTERSIGN_TRUST_DOMAIN_FILE", value: `${configFolder}/trustDomain` },
     { name: "POD_IP", valueFrom: { fieldRef: { fieldPath: "status.podIP" } } },
     { name: "COUNTERSIGN_CONTROL_PLANE", value: setting("controlPlane") },
     { name: "COUNTERSIGN_TRUST_BUNDLE", value: `${configFolder}/bundle.pem` },
