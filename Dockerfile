@@ -16,7 +16,7 @@ RUN .ci/sbom >sbom.cdx.json && rm -r .ci .npmrc && chmod -R u=rwX,go=rX .
 FROM ${NODE_IMAGE}
 RUN apt-get update \
   && apt-get install -y --no-install-recommends nftables iptables \
-  && rm -rf /var/lib/apt/lists/* \
+  && rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin \
   && groupadd --gid 1337 countersign \
   && useradd --uid 1337 --gid 1337 --home-dir /countersign --no-create-home --shell /usr/sbin/nologin countersign
 COPY --from=build /countersign /countersign

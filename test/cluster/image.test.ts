@@ -1,0 +1,117 @@
+import { readFileSync } from "node:fs";
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { z } from "zod";
+import { because, builtImage, missingOwnCluster } from "./harness.ts";
+import { openImage, type ImageFiles } from "./images.ts";
+import { must } from "./run.ts";
+
+const checkout = join(import.meta.dirname, "../..");
+const base = "docker.io/library/node:26-bookworm-slim";
+
+const names = z.record(z.string(), z.string());
+const packageJson = z.object({ dependencies: names, devDependencies: names, optionalDependencies: names });
+const configuration = z.object({
+  OCIv1: z.object({ config: z.object({ User: z.string(), Entrypoint: z.array(z.string()), Env: z.array(z.string()) }) }),
+});
+const billOfMaterials = z.object({
+  bomFormat: z.literal("CycloneDX"),
+  metadata: z.object({ component: z.object({ name: z.string() }) }),
+  components: z.array(z.object({ name: z.string(), version: z.string() })),
+});
+
+describe.skipIf(missingOwnCluster !== undefined)(`the image${because(missingOwnCluster)}`, () => {
+  let image: ImageFiles;
+  let inImage: string;
+  beforeAll(async () => {
+    image = await openImage(builtImage());
+    inImage = join(image.root, "countersign");
+  });
+  afterAll(() => image[Symbol.asyncDispose]());
+
+  /** As the image's user, in its files alone. */
+  const inside = (...command: readonly string[]): Promise<string> =>
+    must(["buildah", "run", "--isolation", "chroot", image.container, "--", ...command]);
+
+  test("is under 250 MB without its base", async () => {
+    await using baseFiles = await openImage(base);
+    const bytes = async (root: string): Promise<number> => Number((await must(["du", "-sb", "--one-file-system", root])).split("\t")[0]);
+    const added = (await bytes(image.root)) - (await bytes(baseFiles.root));
+    process.stderr.write(`the image: ${(added / 1e6).toFixed(0)} MB over its base\n`);
+    expect(added).toBeGreaterThan(10e6);
+    expect(added).toBeLessThan(250e6);
+  });
+
+  test("starts as user 1337 with the command line as PID 1", async () => {
+    const inspected = JSON.parse(await must(["buildah", "inspect", "--type", "image", builtImage()]));
+    const { User: user, Entrypoint: entrypoint } = configuration.parse(inspected).OCIv1.config;
+    expect(user).toBe("1337:1337");
+    expect(entrypoint).toEqual(["/countersign/bin/countersign"]);
+    expect((await inside("id", "-u")).trim()).toBe("1337");
+    expect(await inside("/countersign/bin/countersign", "--help")).toContain("Usage: countersign");
+  });
+
+  test("has production dependencies and sources, and nothing else of the checkout", async () => {
+    const { dependencies, devDependencies, optionalDependencies } = packageJson.parse(
+      JSON.parse(await readFile(join(checkout, "package.json"), "utf8")),
+    );
+    const installed = new Set((await packagesIn(join(inImage, "node_modules"))).map(({ name }) => name));
+    for (const name of Object.keys(dependencies)) expect(installed).toContain(name);
+    for (const name of [...Object.keys(devDependencies), ...Object.keys(optionalDependencies)]) expect(installed).not.toContain(name);
+    expect((await readdir(inImage)).sort()).toEqual(
+      [
+        "LICENSE",
+        "bin",
+        "cli",
+        "common",
+        "control-plane",
+        "node_modules",
+        "package-lock.json",
+        "package.json",
+        "sbom.cdx.json",
+        "sidecar",
+      ].sort(),
+    );
+    const npmrcs = await must(["find", image.root, "-xdev", "-name", ".npmrc", "-size", "+0"]);
+    expect(npmrcs).toBe("");
+  });
+
+  test("is readable by its user and writable by root alone", async () => {
+    expect(
+      await must(["find", inImage, "!", "-type", "l", "(", "!", "-perm", "-o=r", "-o", "-perm", "/go=w", "-o", "!", "-user", "root", ")"]),
+    ).toBe("");
+  });
+
+  test("has the programs that install interception's rules", async () => {
+    expect(await inside("nft", "--version")).toMatch(/^nftables v/);
+    expect(await inside("iptables-nft-restore", "--version")).toMatch(/^iptables-restore v/);
+  });
+
+  test("carries a bill of exactly the packages that are in it, which npm run sbom prints", async () => {
+    const bill = billOfMaterials.parse(JSON.parse(await readFile(join(inImage, "sbom.cdx.json"), "utf8")));
+    const listed = bill.components.map(({ name, version }) => `${name}@${version}`).sort();
+    const installed = (await packagesIn(join(inImage, "node_modules"))).map(({ name, version }) => `${name}@${version}`);
+    expect(bill.metadata.component.name).toBe("countersign");
+    expect(listed).toEqual([...new Set(installed)].sort());
+    const printed = billOfMaterials.parse(JSON.parse(await must(["npm", "run", "-s", "sbom"], { cwd: checkout })));
+    expect(printed.components).toEqual(bill.components);
+  });
+});
+
+const manifest = z.object({ name: z.string(), version: z.string() });
+
+/** The packages of a node_modules folder, and of those inside of them. */
+async function packagesIn(folder: string): Promise<readonly z.infer<typeof manifest>[]> {
+  const found: z.infer<typeof manifest>[] = [];
+  for (const entry of await readdir(folder).catch(() => [])) {
+    if (entry.startsWith(".")) continue;
+    const scoped = entry.startsWith("@") ? await readdir(join(folder, entry)) : [""];
+    for (const name of scoped) {
+      const path = join(folder, entry, name);
+      found.push(manifest.parse(JSON.parse(readFileSync(join(path, "package.json"), "utf8"))));
+      found.push(...(await packagesIn(join(path, "node_modules"))));
+    }
+  }
+  return found;
+}
