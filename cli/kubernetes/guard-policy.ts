@@ -6,11 +6,9 @@ import { annotationPrefix, podAnnotations } from "./annotations.ts";
 import { celList, type Json } from "./cel.ts";
 import { proxyContainer, volumes } from "./injected.ts";
 import { meshedNamespaces, meshedPods, parameters } from "./injection-policy.ts";
-import { initContainerName, proxyContainerName, proxyId } from "./names.ts";
+import { emptyVolume, initContainerName, proxyContainerName, proxyId } from "./names.ts";
 
 const name = "countersign-guard";
-
-const serviceAccountFolder = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 type Named = readonly { readonly name?: unknown; readonly mountPath?: unknown }[];
 const proxy = proxyContainer as { readonly env: Named; readonly volumeMounts: Named };
@@ -21,13 +19,12 @@ const ours = `object.spec.?initContainers.orValue([]).filter(container,
   container.image == params.data.image && !has(container.command) && !has(container.envFrom) && !has(container.lifecycle) && !has(container.volumeDevices) && (
     container.name == "${initContainerName}" && container.?args.orValue([]).size() >= 2 &&
       container.args[0] == "intercept" && container.args[1] == "install" && !has(container.env) &&
-      container.?volumeMounts.orValue([]).all(mount, mount.mountPath == "${serviceAccountFolder}") &&
+      container.?volumeMounts.orValue([]).all(mount, mount.name == "${emptyVolume}") &&
       !container.?securityContext.?privileged.orValue(false)
     ||
     container.name == "${proxyContainerName}" && container.?args.orValue([]) == ["sidecar"] && container.?restartPolicy.orValue("") == "Always" &&
       container.?env.orValue([]).all(variable, variable.name in ${celList(namesOf(proxy.env))}) &&
-      container.?volumeMounts.orValue([]).all(mount, mount.mountPath == "${serviceAccountFolder}" ||
-        mount.name in ${celList(namesOf(volumes as unknown as Named))}) &&
+      container.?volumeMounts.orValue([]).all(mount, mount.name in ${celList(namesOf(volumes as unknown as Named))}) &&
       container.?securityContext.?runAsUser.orValue(0) == ${proxyId} &&
       !container.?securityContext.?privileged.orValue(false) &&
       container.?securityContext.?capabilities.?add.orValue([]).size() == 0
@@ -40,7 +37,9 @@ const others = `(object.spec.?initContainers.orValue([]).filter(container, !(con
 const netAdmin = `container.?securityContext.?privileged.orValue(false) ||
   container.?securityContext.?capabilities.?add.orValue([]).exists(capability, capability.upperAscii() in ["ALL", "NET_ADMIN", "CAP_NET_ADMIN"])`;
 
-const asProxy = `container.?securityContext.?runAsUser.orValue(object.spec.?securityContext.?runAsUser.orValue(-1)) == ${proxyId}`;
+/** Our own image runs as the sidecar's user unless something else is said. */
+const asProxy = `container.?securityContext.?runAsUser.orValue(object.spec.?securityContext.?runAsUser.orValue(
+  container.image == params.data.image ? ${proxyId} : -1)) == ${proxyId}`;
 
 const whole = `request.?subResource.orValue("") == ""`;
 

@@ -41,7 +41,8 @@ export function injectText(text: string, settings: InjectionSettings, source: st
     const injected = injectObject(json, settings, source, outcomes);
     return { text: `${JSON.stringify(injected, null, 2)}\n`, outcomes };
   }
-  const documents = parseAllDocuments(text);
+  // As kubectl reads it, to which `yes` is true.
+  const documents = parseAllDocuments(text, { version: "1.1" });
   if (!Array.isArray(documents)) return { text, outcomes };
   for (const document of documents) {
     const [error] = document.errors;

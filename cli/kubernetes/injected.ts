@@ -6,8 +6,10 @@ import { tuning } from "./annotations.ts";
 import { asText } from "./json.ts";
 import { derived, type Derived, type Template } from "./cel.ts";
 import {
+  apiTokenFolder,
   configFolder,
   configVolume,
+  emptyVolume,
   healthPort,
   initContainerName,
   meshConfigMap,
@@ -69,6 +71,8 @@ const unprivileged = {
   seccompProfile: { type: "RuntimeDefault" },
 } as const;
 
+const withoutApiToken: Template = { name: emptyVolume, mountPath: apiTokenFolder, readOnly: true };
+
 /** Sets the kernel's rules, and is the only container with NET_ADMIN; it ends before the sidecar starts. */
 export const initContainer: Template = {
   name: initContainerName,
@@ -81,6 +85,7 @@ export const initContainer: Template = {
     option("--skip-inbound-ports", tuned("excludeInboundPorts")),
   ],
   resources: { requests: { cpu: "10m", memory: "64Mi" }, limits: { memory: "256Mi" } },
+  volumeMounts: [withoutApiToken],
   securityContext: {
     ...unprivileged,
     runAsUser: 0,
@@ -127,6 +132,7 @@ export const proxyContainer: Template = {
   volumeMounts: [
     { name: tokenVolume, mountPath: tokenFolder, readOnly: true },
     { name: configVolume, mountPath: configFolder, readOnly: true },
+    withoutApiToken,
   ],
 };
 
@@ -136,6 +142,7 @@ export const volumes: readonly Template[] = [
     projected: { sources: [{ serviceAccountToken: { audience: tokenAudience, expirationSeconds: 3600, path: "token" } }] },
   },
   { name: configVolume, configMap: { name: meshConfigMap } },
+  { name: emptyVolume, emptyDir: { sizeLimit: "1Mi" } },
 ];
 
 /** Added where the pod says nothing of Prometheus itself. */

@@ -19,6 +19,9 @@ export const settingsConfigMap = "countersign-injection";
 
 export const tokenVolume = "countersign-token";
 export const configVolume = "countersign-config";
+/** Empty, and mounted where the API server would mount the pod's own token for the cluster: the sidecar is not to have that. */
+export const emptyVolume = "countersign-empty";
+export const apiTokenFolder = "/var/run/secrets/kubernetes.io/serviceaccount";
 export const tokenFolder = "/var/run/secrets/countersign";
 export const configFolder = "/etc/countersign";
 export const tokenAudience = "countersign";

@@ -64,7 +64,7 @@ describe("a file of YAML", () => {
     const { initContainers, volumes } = specAt(inject(deployment).text, "spec", "template", "spec");
     expect(initContainers.map(({ name }) => name)).toEqual(["countersign-init", "countersign-proxy", "migrate"]);
     expect(initContainers[0]?.image).toBe("countersign:test");
-    expect(volumes.map(({ name }) => name)).toEqual(["countersign-token", "countersign-config"]);
+    expect(volumes.map(({ name }) => name)).toEqual(["countersign-token", "countersign-config", "countersign-empty"]);
   });
 
   test("is the same after the second time, byte for byte", () => {
