@@ -1,4 +1,9 @@
-/** What one sidecar has to know, as a pure function of the state of the mesh and of the sidecar's identity. */
+/**
+ * What one sidecar has to know, as a pure function of the state of the mesh and of who and where the sidecar is.
+ *
+ * A sidecar serves what its identity may answer for. Where a cluster says which pods are behind a service, it has to be one of
+ * them as well: service accounts are often shared, and a pod must not take calls for another's service under the wrong policy.
+ */
 import { formatRoleArn } from "../../common/policy/arn.ts";
 import { formatPolicy } from "../../common/policy/document.ts";
 import type { TrustBundle } from "../../common/gen/mesh/v1/identity.ts";
@@ -11,12 +16,15 @@ import type {
   Snapshot,
   Traffic,
 } from "../../common/gen/mesh/v1/mesh.ts";
+import { canonicalIp } from "../../common/net/ip.ts";
 import { operationTemplates } from "../../common/resources/operation.ts";
 import { meshNamespace } from "../../common/resources/resource.ts";
 import type { ExternalServiceResource, ServiceResource } from "../../common/resources/resource.ts";
 import { hostnamesOf, identitiesOfService, identityOfWorkload } from "../../common/resources/service-names.ts";
+import { addressFromString } from "../../common/runtime/environment.ts";
 import { identityOf } from "../../common/spiffe/id.ts";
 import type { SpiffeId } from "../../common/spiffe/id.ts";
+import type { RegisteredEndpoint } from "../registry/endpoint.ts";
 import type { MeshState } from "../resources/mesh-state.ts";
 import { parseStoredPolicy, rolesOf, secondsFrom, serviceLinkedRoleArn } from "../sts/roles.ts";
 import type { Role } from "../sts/roles.ts";
@@ -31,13 +39,28 @@ export interface Published {
   readonly sessionJwks: string;
 }
 
+export interface Member {
+  readonly spiffeId: SpiffeId;
+  /** IP address that the sidecar's calls come from. */
+  readonly address: string;
+}
+
+/** Members of which this text is the same are told the same. */
+export function contentKey(state: MeshState, { spiffeId, address }: Member): string {
+  const here = knownServices(state).filter(({ identities, all }) => identities.has(spiffeId) && all?.has(address) === true);
+  return [spiffeId, ...here.map(({ service: { metadata } }) => `${metadata.namespace}/${metadata.name}`)].join(" ");
+}
+
 /** Lists are in the order of the resources' names: equal states give equal bytes. */
-export function buildSnapshot(state: MeshState, published: Published, spiffeId: SpiffeId): SnapshotContent {
+export function buildSnapshot(state: MeshState, published: Published, { spiffeId, address }: Member): SnapshotContent {
   const { trustDomain, region, mesh } = state;
   const known = knownServices(state);
-  const served = known.filter(({ identities }) => identities.has(spiffeId)).map(({ service }) => service);
+  const ofIdentity = known.filter(({ identities }) => identities.has(spiffeId));
+  const served = ofIdentity.filter(({ all }) => all === undefined || all.has(address)).map(({ service }) => service);
+  // Whose pod it is shows in its calls too; but a pod that is behind no service, such as a Job's, can call by its identity alone.
+  const own = [...served, ...ofIdentity.map(({ service }) => service).filter((service) => !served.includes(service))];
   const bound = boundRoles(state, spiffeId);
-  const roleTowards = createRoleChoice(served, state, bound);
+  const roleTowards = createRoleChoice(own, state, bound);
   const identity = identityOf(spiffeId);
   const namespace = identity.kind === "workload" ? identity.namespace : undefined;
   return {
@@ -62,7 +85,7 @@ export function buildSnapshot(state: MeshState, published: Published, spiffeId: 
     externalServices: [...state.externalServices.values()]
       .filter(({ metadata }) => metadata.namespace === namespace || metadata.namespace === meshNamespace)
       .map(externalService),
-    ownRoles: namespace === undefined ? [] : egressPermissionsFor(ownRoles(served, bound, state), namespace, trustDomain),
+    ownRoles: namespace === undefined ? [] : egressPermissionsFor(ownRoles(own, bound, state), namespace, trustDomain),
   };
 }
 
@@ -124,6 +147,8 @@ function externalService({ metadata, spec }: ExternalServiceResource): ExternalS
 interface KnownService {
   readonly service: ServiceResource;
   readonly identities: ReadonlySet<SpiffeId>;
+  /** Addresses of its pods, where a cluster says so. */
+  readonly all: ReadonlySet<string> | undefined;
   /** The same for every caller. */
   readonly destination: Omit<Destination, "roleArn">;
 }
@@ -138,22 +163,30 @@ function knownServices(state: MeshState): readonly KnownService[] {
   const known = [...state.services.values()].map((service) => {
     const spiffeIds = [...new Set(identitiesOfService(service, state.trustDomain))];
     const { metadata, spec } = service;
+    const instances = state.instances.get(`${metadata.namespace}/${metadata.name}`);
+    const reachable = ({ address }: RegisteredEndpoint) => instances === undefined || instances.ready.has(hostOf(address));
     const destination = {
       namespace: metadata.namespace,
       name: metadata.name,
       hostnames: [...hostnamesOf(service)],
       ports: portsOf(service),
-      endpoints: spiffeIds.flatMap((spiffeId) => endpoints.get(spiffeId) ?? []),
+      endpoints: spiffeIds.flatMap((spiffeId) => endpoints.get(spiffeId)?.filter(reachable) ?? []),
       spiffeIds,
       tier: spec.tier ?? state.mesh.spec.defaultTier,
       allowEncodedSlashes: spec.allowEncodedSlashes,
       addresses: [...spec.addresses],
       traffic: trafficOf(service),
     };
-    return { service, identities: new Set(spiffeIds), destination };
+    return { service, identities: new Set(spiffeIds), all: instances?.all, destination };
   });
   knownByState.set(state, known);
   return known;
+}
+
+/** As addresses are written in records; whatever is no IP address as it stands. */
+function hostOf(address: string): string {
+  const host = addressFromString(address)?.host ?? "";
+  return canonicalIp(host) ?? host;
 }
 
 /** The roles that RoleBindings give a caller, by `<namespace>/<name>` of the service they are for; of several the first. */

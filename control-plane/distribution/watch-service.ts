@@ -86,6 +86,7 @@ export function createWatchService(options: {
       if (finished) return;
       subscription = distributor.subscribe({
         spiffeId,
+        address: peer.address,
         send(snapshot) {
           // One at a time: the next is made when this one is on its way, from what is true then.
           call.write({ snapshot }, () => subscription?.ready());

@@ -1,12 +1,14 @@
 import { describe, expect, test } from "vitest";
 import { policyFromJson } from "../../../common/policy/document.ts";
 import { fromString } from "../../../common/spiffe/id.ts";
+import type { SpiffeId } from "../../../common/spiffe/id.ts";
 import { buildSnapshot } from "../../../control-plane/distribution/snapshot.ts";
 import { stateFromYaml } from "../mesh-state.ts";
 
 const id = (account: string) => fromString(`spiffe://prod.example/ns/shop/sa/${account}`);
+const at = (spiffeId: SpiffeId, address = "10.0.0.1") => ({ spiffeId, address });
 const snapshotFor = (yaml: string, account: string, endpoints: readonly string[] = []) =>
-  buildSnapshot(stateFromYaml(yaml, endpoints), { bundles: [], sessionJwks: "{}" }, id(account));
+  buildSnapshot(stateFromYaml(yaml, endpoints), { bundles: [], sessionJwks: "{}" }, at(id(account)));
 const document = (kind: string, name: string, spec: string) =>
   `---\n{ apiVersion: countersign.dev/v1, kind: ${kind}, metadata: { name: ${name}, namespace: shop }, spec: ${spec} }\n`;
 const trust = 'trustPolicy: { Version: "2012-10-17", Statement: [{ Effect: Allow, Principal: "*", Action: "sts:AssumeRole" }] }';
@@ -65,13 +67,13 @@ describe("calls that nobody declared", () => {
     const caller = buildSnapshot(
       state,
       { bundles: [], sessionJwks: "{}" },
-      fromString(`spiffe://prod.example/ns/${namespace}/sa/${account}`),
+      at(fromString(`spiffe://prod.example/ns/${namespace}/sa/${account}`)),
     );
     const arn = caller.destinations.find(({ name }) => name === "orders")?.roleArn;
-    const { roles } = buildSnapshot(state, { bundles: [], sessionJwks: "{}" }, id("orders"));
+    const { roles } = buildSnapshot(state, { bundles: [], sessionJwks: "{}" }, at(id("orders")));
     const documents = roles.find(({ roleArn }) => roleArn === arn)?.policies.map(({ document }) => document) ?? [];
     return documents.flatMap((text) =>
-      policyFromJson(text, "identity").statements.flatMap(({ action, resource }) => [action.patterns, resource.patterns]),
+      policyFromJson(text, "identity").statements.flatMap(({ action, resource }) => [action.patterns, resource?.patterns]),
     );
   };
   const all = [["orders:*"], ["arn:mesh:orders:prod.example:shop:*"]];
@@ -253,7 +255,7 @@ describe("calls out of the mesh", () => {
     const { externalServices, ownRoles } = buildSnapshot(
       state,
       { bundles: [], sessionJwks: "{}" },
-      fromString("spiffe://prod.example/agent"),
+      at(fromString("spiffe://prod.example/agent")),
     );
     expect(externalServices.map(({ name }) => name)).toEqual(["all"]);
     expect(ownRoles).toEqual([]);
