@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -10,8 +9,9 @@ import { must } from "./run.ts";
 const checkout = join(import.meta.dirname, "../..");
 const base = "docker.io/library/node:26-bookworm-slim";
 
-const names = z.record(z.string(), z.string());
-const packageJson = z.object({ dependencies: names, devDependencies: names, optionalDependencies: names });
+const flag = z.boolean().optional();
+const locked = z.object({ version: z.string(), dev: flag, optional: flag, devOptional: flag });
+const lockFile = z.object({ packages: z.record(z.string(), locked).transform((packages) => new Map(Object.entries(packages))) });
 const configuration = z.object({
   OCIv1: z.object({ config: z.object({ User: z.string(), Entrypoint: z.array(z.string()), Env: z.array(z.string()) }) }),
 });
@@ -53,12 +53,11 @@ describe.skipIf(missingOwnCluster !== undefined)(`the image${because(missingOwnC
   });
 
   test("has production dependencies and sources, and nothing else of the checkout", async () => {
-    const { dependencies, devDependencies, optionalDependencies } = packageJson.parse(
-      JSON.parse(await readFile(join(checkout, "package.json"), "utf8")),
-    );
-    const installed = new Set((await packagesIn(join(inImage, "node_modules"))).map(({ name }) => name));
-    for (const name of Object.keys(dependencies)) expect(installed).toContain(name);
-    for (const name of [...Object.keys(devDependencies), ...Object.keys(optionalDependencies)]) expect(installed).not.toContain(name);
+    const { packages } = lockFile.parse(JSON.parse(await readFile(join(checkout, "package-lock.json"), "utf8")));
+    const production = [...packages]
+      .filter(([path, { dev, optional, devOptional }]) => path !== "" && !dev && !optional && !devOptional)
+      .map(([path, { version }]) => `${path.replace(/^.*node_modules\//, "")}@${version}`);
+    expect(await packagesIn(join(inImage, "node_modules"))).toEqual([...new Set(production)].sort());
     expect((await readdir(inImage)).sort()).toEqual(
       [
         "LICENSE",
@@ -85,15 +84,14 @@ describe.skipIf(missingOwnCluster !== undefined)(`the image${because(missingOwnC
 
   test("has the programs that install interception's rules", async () => {
     expect(await inside("nft", "--version")).toMatch(/^nftables v/);
-    expect(await inside("iptables-nft-restore", "--version")).toMatch(/^iptables-restore v/);
+    expect(await inside("iptables-nft-restore", "--version")).toMatch(/^iptables-nft-restore v/);
   });
 
   test("carries a bill of exactly the packages that are in it, which npm run sbom prints", async () => {
     const bill = billOfMaterials.parse(JSON.parse(await readFile(join(inImage, "sbom.cdx.json"), "utf8")));
-    const listed = bill.components.map(({ name, version }) => `${name}@${version}`).sort();
-    const installed = (await packagesIn(join(inImage, "node_modules"))).map(({ name, version }) => `${name}@${version}`);
     expect(bill.metadata.component.name).toBe("countersign");
-    expect(listed).toEqual([...new Set(installed)].sort());
+    const listed = bill.components.map(({ name, version }) => `${name}@${version}`).sort();
+    expect(listed).toEqual(await packagesIn(join(inImage, "node_modules")));
     const printed = billOfMaterials.parse(JSON.parse(await must(["npm", "run", "-s", "sbom"], { cwd: checkout })));
     expect(printed.components).toEqual(bill.components);
   });
@@ -101,17 +99,14 @@ describe.skipIf(missingOwnCluster !== undefined)(`the image${because(missingOwnC
 
 const manifest = z.object({ name: z.string(), version: z.string() });
 
-/** The packages of a node_modules folder, and of those inside of them. */
-async function packagesIn(folder: string): Promise<readonly z.infer<typeof manifest>[]> {
-  const found: z.infer<typeof manifest>[] = [];
-  for (const entry of await readdir(folder).catch(() => [])) {
-    if (entry.startsWith(".")) continue;
-    const scoped = entry.startsWith("@") ? await readdir(join(folder, entry)) : [""];
-    for (const name of scoped) {
-      const path = join(folder, entry, name);
-      found.push(manifest.parse(JSON.parse(readFileSync(join(path, "package.json"), "utf8"))));
-      found.push(...(await packagesIn(join(path, "node_modules"))));
-    }
+/** The packages of a node_modules folder, and of those inside of them, as `name@version`: sorted, each once. */
+async function packagesIn(folder: string): Promise<readonly string[]> {
+  const found = new Set<string>();
+  for (const file of (await must(["find", folder, "-path", "*/node_modules/*", "-name", "package.json"])).trim().split("\n")) {
+    // Packages have further ones of their own, such as those that say `"type": "module"` for a folder.
+    if (!/node_modules\/(?:@[^/]+\/)?[^/]+\/package\.json$/.test(file)) continue;
+    const { name, version } = manifest.parse(JSON.parse(await readFile(file, "utf8")));
+    found.add(`${name}@${version}`);
   }
-  return found;
+  return [...found].sort();
 }
