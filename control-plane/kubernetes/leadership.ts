@@ -45,7 +45,7 @@ export async function whileLeading(options: {
   async function acquire(): Promise<Lease | undefined> {
     try {
       const lease = await store.acquireLease(name, timeToLiveMilliseconds);
-      if (lease !== undefined) logger.info({ lease: name, token: lease.token }, "leading");
+      if (lease !== undefined) logger.info({ lease: name, holder: lease.token }, "leading");
       return lease;
     } catch (error) {
       if (error instanceof StoreError && error.code === "store-closed") throw error;

@@ -80,7 +80,8 @@ export async function startApiServer(): Promise<ApiServer> {
 
   function send(response: ServerResponse, status: number, body: unknown): void {
     response.writeHead(status, { "content-type": "application/json" });
-    response.end(JSON.stringify(body));
+    response.write(JSON.stringify(body));
+    response.end();
   }
   function refuse(response: ServerResponse, code: number, message: string): void {
     send(response, code, { kind: "Status", apiVersion: "v1", status: "Failure", code, message });
