@@ -74,8 +74,8 @@ export function guardManifests(): readonly Json[] {
         matchConstraints: {
           namespaceSelector: meshedNamespaces,
           resourceRules: [
-            { apiGroups: [""], apiVersions: ["v1"], operations: ["CREATE"], resources: ["pods"] },
-            { apiGroups: [""], apiVersions: ["v1"], operations: ["UPDATE"], resources: ["pods/ephemeralcontainers"] },
+            { apiGroups: [""], apiVersions: ["v1"], operations: ["CREATE"], resources: ["pods"], scope: "*" },
+            { apiGroups: [""], apiVersions: ["v1"], operations: ["UPDATE"], resources: ["pods/ephemeralcontainers"], scope: "*" },
           ],
         },
         matchConditions: meshedPods.map((condition) => ({ ...condition })),

@@ -96,7 +96,7 @@ export function injectionManifests(): readonly Json[] {
         paramKind: parameters.paramKind,
         matchConstraints: {
           namespaceSelector: meshedNamespaces,
-          resourceRules: [{ apiGroups: [""], apiVersions: ["v1"], operations: ["CREATE"], resources: ["pods"] }],
+          resourceRules: [{ apiGroups: [""], apiVersions: ["v1"], operations: ["CREATE"], resources: ["pods"], scope: "*" }],
         },
         matchConditions: meshedPods.map((condition) => ({ ...condition })),
         variables: [
