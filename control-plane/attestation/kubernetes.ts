@@ -118,10 +118,10 @@ export function createKubernetesAttestor(options: {
   }
 
   async function attest(token: string, address: string): Promise<BoundToken> {
-    checkForm(token);
     if (reviews >= maxReviews) throw new RequestError("unavailable", "too-many-reviews", "the token cannot be checked now; try again");
     reviews += 1;
     try {
+      checkForm(token);
       const bound = await reviewed(token);
       await checkAddress(bound, address);
       return bound;

@@ -13,8 +13,8 @@ const owner = "countersign";
 
 export type BundleMapAction =
   | { readonly kind: "create"; readonly namespace: string; readonly body: object }
-  /** Fails when the ConfigMap is no longer what it was seen to be. */
-  | { readonly kind: "replace"; readonly namespace: string; readonly body: object }
+  /** A JSON merge patch (RFC 7396) that fails when the ConfigMap is no longer what it was seen to be. */
+  | { readonly kind: "patch"; readonly namespace: string; readonly body: object }
   | { readonly kind: "delete"; readonly namespace: string; readonly body: object };
 
 /** What is to be done for the ConfigMaps to be as they should; a pure function. Both maps by `<namespace>/<name>`. */
@@ -32,8 +32,8 @@ export function planBundleMaps(options: {
     if (deletionTimestamp !== undefined) continue;
     const present = configMaps.get(`${name}/${bundleMapName}`);
     if (isMeshed(namespace) || name === ownNamespace) {
-      if (present === undefined) actions.push({ kind: "create", namespace: name, body: bodyOf(data, undefined) });
-      else if (!isAsItShould(present, data)) actions.push({ kind: "replace", namespace: name, body: bodyOf(data, present) });
+      if (present === undefined) actions.push({ kind: "create", namespace: name, body: newMap(data) });
+      else if (!isAsItShould(present, data)) actions.push({ kind: "patch", namespace: name, body: patchOf(present, data) });
     } else if (present !== undefined && present.metadata.labels.get(ownerLabel) === owner) {
       const { uid, resourceVersion } = present.metadata;
       actions.push({ kind: "delete", namespace: name, body: { preconditions: { uid, resourceVersion } } });
@@ -42,10 +42,13 @@ export function planBundleMaps(options: {
   return actions;
 }
 
-function bodyOf(data: object, present: ConfigMapObject | undefined): object {
-  const labels = { ...Object.fromEntries(present?.metadata.labels ?? []), [ownerLabel]: owner };
-  const version = present === undefined ? {} : { resourceVersion: present.metadata.resourceVersion, uid: present.metadata.uid };
-  return { apiVersion: "v1", kind: "ConfigMap", metadata: { name: bundleMapName, labels, ...version }, data };
+function newMap(data: object): object {
+  return { apiVersion: "v1", kind: "ConfigMap", metadata: { name: bundleMapName, labels: { [ownerLabel]: owner } }, data };
+}
+
+function patchOf({ metadata: { uid, resourceVersion }, data: found }: ConfigMapObject, data: object): object {
+  const others = Object.fromEntries([...found.keys()].map((name) => [name, null]));
+  return { metadata: { uid, resourceVersion, labels: { [ownerLabel]: owner } }, data: { ...others, ...data } };
 }
 
 function isAsItShould({ metadata, data }: ConfigMapObject, wanted: Readonly<Record<string, string>>): boolean {

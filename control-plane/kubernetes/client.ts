@@ -20,7 +20,7 @@ const maxAnswerBytes = 64 * 1024 * 1024;
 const maxLineBytes = 8 * 1024 * 1024;
 
 export interface KubernetesRequest {
-  readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+  readonly method: "GET" | "POST" | "PATCH" | "DELETE";
   /** With its query. */
   readonly path: string;
   readonly body?: unknown;

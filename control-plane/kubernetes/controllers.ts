@@ -111,7 +111,7 @@ export function createControllers(options: {
     const actions = planBundleMaps({ ...known, ownNamespace, bundle: view.current().bundle });
     let failure: unknown;
     for (const action of actions) {
-      // The API server knows nothing of our lease; whoever has lost it finds out here, or by the versions it wants replaced.
+      // The API server knows nothing of our lease; whoever has lost it finds out here, or by the versions it goes by.
       await lease.renew();
       try {
         await carryOut(action, signal);
@@ -128,7 +128,11 @@ export function createControllers(options: {
   async function carryOut({ kind, namespace, body }: BundleMapAction, signal: AbortSignal): Promise<void> {
     const path = `/api/v1/namespaces/${namespace}/configmaps`;
     if (kind === "create") await client.request({ method: "POST", path, body, signal });
-    else await client.request({ method: kind === "replace" ? "PUT" : "DELETE", path: `${path}/${bundleMapName}`, body, signal });
+    else if (kind === "delete") await client.request({ method: "DELETE", path: `${path}/${bundleMapName}`, body, signal });
+    else {
+      const contentType = "application/merge-patch+json";
+      await client.request({ method: "PATCH", path: `${path}/${bundleMapName}`, body, contentType, signal });
+    }
   }
 
   async function lead(lease: Lease, signal: AbortSignal): Promise<void> {

@@ -132,12 +132,10 @@ function portsOf({ spec }: ServiceObject, slices: readonly EndpointSliceObject[]
 }
 
 function numberOfPort(name: string, slices: readonly EndpointSliceObject[]): number | undefined {
-  return slices
+  const matching = slices
     .filter(({ endpoints }) => endpoints.length > 0)
-    .flatMap(({ ports }) =>
-      ports.flatMap((each) => (each.name === name || (name === "" && each.name === undefined) ? (each.port ?? []) : [])),
-    )
-    .sort((a, b) => a - b)[0];
+    .flatMap(({ ports }) => ports.filter((each) => (each.name ?? "") === name));
+  return matching.flatMap(({ port }) => port ?? []).sort((a, b) => a - b)[0];
 }
 
 type Protocol = (typeof protocols)[number];

@@ -165,7 +165,7 @@ export async function startApiServer(): Promise<ApiServer> {
       remove(collection, namespace, name);
       send(response, 200, { kind: "Status", status: "Success" });
     } else if (body.metadata.resourceVersion !== present.metadata.resourceVersion) refuse(response, 409, "the object has been modified");
-    else send(response, 200, put(collection, { ...body, metadata: { ...body.metadata, namespace } }));
+    else send(response, 200, put(collection, mergePatch(present, body) as ApiObject));
   }
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -273,4 +273,19 @@ export async function startApiServer(): Promise<ApiServer> {
       await promise;
     },
   };
+}
+
+/** RFC 7396. */
+function mergePatch(target: unknown, patch: unknown): unknown {
+  if (!isMap(patch)) return patch;
+  const result = new Map(Object.entries(isMap(target) ? target : {}));
+  for (const [name, value] of Object.entries(patch)) {
+    if (value === null) result.delete(name);
+    else result.set(name, mergePatch(result.get(name), value));
+  }
+  return Object.fromEntries(result);
+}
+
+function isMap(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
