@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
-import { because, missingCluster, theCluster, type Cluster, type Namespace } from "./harness.ts";
+import { because, missingCluster, missingOwnCluster, ownCluster, theCluster, type Cluster, type Namespace } from "./harness.ts";
 
 const version = z.object({ serverVersion: z.object({ major: z.string(), minor: z.string() }) });
 const pod = z.object({
@@ -93,5 +93,23 @@ describe.skipIf(missingCluster !== undefined)(`the cluster${because(missingClust
     } finally {
       await patch([]);
     }
+  });
+
+  test.skipIf(missingOwnCluster !== undefined)(`its programs stop and start again${because(missingOwnCluster)}`, async () => {
+    const own = ownCluster();
+    await own.signal("kube-scheduler", "SIGTERM");
+    try {
+      await cluster.apply(podOfImage("unscheduled", { args: ["--version"] }));
+      expect(await own.run(["curl", "--silent", "--insecure", "https://127.0.0.1:10259/healthz"])).toMatchObject({ status: 7 });
+    } finally {
+      await own.restore();
+    }
+    const code = await cluster.waitFor("the pod's end", async () => exitCode(await read("unscheduled")), { namespace: namespace.name });
+    expect(code).toBe(0);
+  });
+
+  test("what is waited for in vain is an error that says what the namespace was doing", async () => {
+    const never = cluster.waitFor("Godot", async () => undefined, { seconds: 1, namespace: namespace.name });
+    await expect(never).rejects.toThrow(/gave up after 1 s waiting for Godot[^]*kubectl get pods[^]*kubectl get events/);
   });
 });

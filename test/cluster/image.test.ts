@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { because, builtImage, missingOwnCluster } from "./harness.ts";
 import { openImage, type ImageFiles } from "./images.ts";
-import { must } from "./run.ts";
+import { must, run } from "./run.ts";
 
 const checkout = join(import.meta.dirname, "../..");
 const base = "docker.io/library/node:26-bookworm-slim";
@@ -31,8 +31,16 @@ describe.skipIf(missingOwnCluster !== undefined)(`the image${because(missingOwnC
   afterAll(() => image[Symbol.asyncDispose]());
 
   /** As the image's user, in its files alone. */
-  const inside = (...command: readonly string[]): Promise<string> =>
-    must(["buildah", "run", "--isolation", "chroot", image.container, "--", ...command]);
+  const insideCommand = (...command: readonly string[]): readonly string[] => [
+    "buildah",
+    "run",
+    "--isolation",
+    "chroot",
+    image.container,
+    "--",
+    ...command,
+  ];
+  const inside = (...command: readonly string[]): Promise<string> => must(insideCommand(...command));
 
   test("is under 250 MB without its base", async () => {
     await using baseFiles = await openImage(base);
@@ -60,6 +68,7 @@ describe.skipIf(missingOwnCluster !== undefined)(`the image${because(missingOwnC
     expect(await packagesIn(join(inImage, "node_modules"))).toEqual([...new Set(production)].sort());
     expect((await readdir(inImage)).sort()).toEqual(
       [
+        ".compiled",
         "LICENSE",
         "bin",
         "cli",
@@ -85,6 +94,15 @@ describe.skipIf(missingOwnCluster !== undefined)(`the image${because(missingOwnC
   test("has the programs that install interception's rules", async () => {
     expect(await inside("nft", "--version")).toMatch(/^nftables v/);
     expect(await inside("iptables-nft-restore", "--version")).toMatch(/^iptables-nft-restore v/);
+  });
+
+  test.each(["sidecar", "control-plane"])("a %s starts from what was compiled when the image was built", async (role) => {
+    const { stdout } = await run(
+      insideCommand("sh", "-c", `NODE_DEBUG_NATIVE=COMPILE_CACHE exec /countersign/bin/countersign ${role} 2>&1`),
+    );
+    expect(stdout).toContain(`StrippedTypeScript file:///countersign/${role}/main.ts...success`);
+    const others = stdout.split("\n").filter((line) => /retrieving transpile cache/.test(line) && !line.endsWith("...success"));
+    expect(others).toEqual([]);
   });
 
   test("carries a bill of exactly the packages that are in it, which npm run sbom prints", async () => {
