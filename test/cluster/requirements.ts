@@ -27,6 +27,11 @@ export function missingForCluster(): string | undefined {
   return undefined;
 }
 
+/** The same of somebody else's cluster, which KUBECONFIG names. */
+export function missingForForeignCluster(): string | undefined {
+  return isThere("kubectl") ? undefined : "needs kubectl in the PATH";
+}
+
 function isThere(what: string): boolean {
   if (what.startsWith("/")) return existsSync(what);
   const folders = [...(process.env["PATH"] ?? "").split(delimiter), "/usr/sbin", "/sbin"];

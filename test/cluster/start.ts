@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { clusterPrograms } from "./binaries.ts";
 import { loadImage } from "./images.ts";
-import { missingForCluster } from "./requirements.ts";
+import { missingForCluster, missingForForeignCluster } from "./requirements.ts";
 import { must } from "./run.ts";
 
 /** What tests are told of it; plain data, since they run in processes of their own. */
@@ -24,7 +24,7 @@ export interface StartedCluster extends AsyncDisposable {
 
 /** Why there can be none, and what to do about it; undefined where there can be one. */
 export function withoutCluster(): string | undefined {
-  return process.env["KUBECONFIG"] === undefined ? missingForCluster() : undefined;
+  return process.env["KUBECONFIG"] === undefined ? missingForCluster() : missingForForeignCluster();
 }
 
 /**
