@@ -164,6 +164,16 @@ program
     await inject(options);
   });
 
+program
+  .command("check")
+  .description("say whether a cluster's mesh is as it should be, and what mends it where it is not")
+  .option("--kubeconfig <file>", "default: $KUBECONFIG, or ~/.kube/config; in a pod its service account")
+  .option("--json", "print JSON")
+  .action(async (options: { kubeconfig?: string; json?: true }) => {
+    const { check } = await import("./check.ts");
+    await check(options);
+  });
+
 endWithReader();
 try {
   await program.parseAsync();

@@ -129,6 +129,9 @@ const kindsInCluster: Readonly<Record<Kind, KindInCluster>> = {
   },
 };
 
+/** As the API server names them in paths. */
+export const pluralsInCluster: readonly string[] = kinds.map((kind) => kindsInCluster[kind].plural);
+
 const conditionColumn = (type: string): Column => ({ name: type, jsonPath: `.status.conditions[?(@.type=="${type}")].status` });
 
 const status: JsonObject = {

@@ -146,6 +146,22 @@ describe.skipIf(missingOwnCluster !== undefined)(`the shop in a cluster${because
     expect(await call(outside.name, "storefront", "GET", `http://${address}:15000/config`)).toHaveProperty("failed");
   });
 
+  test("countersign check finds all of it well, and a pod without its sidecar", async () => {
+    const program = [join(import.meta.dirname, "../../bin/countersign"), "check", "--kubeconfig", cluster.kubeconfig];
+    expect(await cluster.must(program)).toContain(`ok     namespace ${namespace.name}: 3 pods in the mesh\n`);
+    const bare = { apiVersion: "v1", kind: "Pod", metadata: { name: "bare" }, spec: { containers: [{ name: "a", image: "none" }] } };
+    await cluster.apply(JSON.stringify(bare), ["--namespace", outside.name]);
+    await cluster.kubectl(["label", "namespace", outside.name, "countersign.dev/inject=enabled"]);
+    const { status, stdout } = await cluster.waitFor("the namespace's ConfigMap", async () => {
+      const said = await cluster.run(program);
+      return said.stdout.includes("no ConfigMap") ? undefined : said;
+    });
+    expect(status).toBe(1);
+    expect(stdout).toMatch(new RegExp(`FAILED namespace ${outside.name}: without a sidecar: .*bare`));
+    expect(stdout).toContain(`kubectl rollout restart deployment,statefulset,daemonset -n ${outside.name}`);
+    await cluster.kubectl(["label", "namespace", outside.name, "countersign.dev/inject-"]);
+  });
+
   test("a restart of all pods leaves the calls working", async () => {
     await cluster.kubectl(["--namespace", namespace.name, "rollout", "restart", "deployment"]);
     for (const name of services) await cluster.rollout(namespace.name, `deployment/${name}`);
