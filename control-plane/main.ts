@@ -186,7 +186,12 @@ async function serve({ config, store, logger, clock, signal, cleanup, onReady }:
       { name: "store watch", run: view.run },
       ...(cluster === undefined
         ? []
-        : [{ name: "Kubernetes", run: createControllers({ client: cluster, store, view, clock, logger, metrics }).run }]),
+        : [
+            {
+              name: "Kubernetes",
+              run: createControllers({ client: cluster, store, view, holders: watch.holders, clock, logger, metrics }).run,
+            },
+          ]),
       { name: "maintenance", run: (ending) => repeat(maintain, maintenanceMilliseconds, { clock, logger, signal: ending }) },
       { name: "authority", run: (ending) => repeat(maintainAuthority, authorityMilliseconds, { clock, logger, signal: ending }) },
     ],

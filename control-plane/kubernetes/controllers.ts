@@ -1,9 +1,9 @@
 /**
- * Keeps the mesh in step with the cluster: Services, EndpointSlices and Pods become service records in the store, and every
- * namespace that takes part has the ConfigMap with the trust bundle. Every process keeps copies of the cluster's objects; only the
+ * Keeps the mesh in step with the cluster: Services, EndpointSlices and Pods become service records in the store, custom resources
+ * become resources, and every namespace that takes part has the ConfigMap with the trust bundle. Every process keeps copies of the cluster's objects; only the
  * one that leads writes, under its lease.
  *
- * Both are level-triggered: what should be is made from everything that is known, held against what is, and only the difference
+ * All are level-triggered: what should be is made from everything that is known, held against what is, and only the difference
  * written. Nothing is written before all of the cluster has been read once, and nothing when it cannot be reached: what was known
  * stays.
  */
@@ -23,6 +23,8 @@ import { KubernetesError } from "./error.ts";
 import { whileLeading } from "./leadership.ts";
 import { createListWatch, defaultTimes } from "./list-watch.ts";
 import type { ListWatch, ListWatchTimes } from "./list-watch.ts";
+import { createResourceController } from "./resource-controller.ts";
+import type { Holders } from "./resource-status.ts";
 import { configMapFromApi, endpointSliceFromApi, namespaceFromApi, podFromApi, serviceFromApi } from "./objects.ts";
 import { serviceRecordPrefix, serviceRecordToBytes } from "./service-record.ts";
 
@@ -31,6 +33,8 @@ const leaseName = "kubernetes-controllers";
 const coalesceMilliseconds = 50;
 const resyncMilliseconds = 60_000;
 const retryMilliseconds = 2000;
+/** How soon sidecars are looked at again that were just sent something new. */
+const holdersMilliseconds = 100;
 const defaultNamespace = "countersign-system";
 
 export interface Controllers {
@@ -42,12 +46,14 @@ export function createControllers(options: {
   readonly client: KubernetesClient;
   readonly store: Store;
   readonly view: MeshView;
+  /** How far the connected sidecars are. */
+  readonly holders: () => Holders;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Pick<Metrics, "kubernetesErrors" | "kubernetesSynced">;
   readonly times?: ListWatchTimes;
 }): Controllers {
-  const { client, store, view, clock, logger, metrics, times = defaultTimes } = options;
+  const { client, store, view, holders, clock, logger, metrics, times = defaultTimes } = options;
   const ownNamespace = client.namespace ?? defaultNamespace;
   const changes = createSignal();
 
@@ -76,7 +82,8 @@ export function createControllers(options: {
   const pods = watchOf("pods", "/api/v1/pods", podFromApi);
   const ownMaps = new URLSearchParams({ fieldSelector: `metadata.name=${bundleMapName}` }).toString();
   const configMaps = watchOf("configmaps", `/api/v1/configmaps?${ownMaps}`, configMapFromApi);
-  const watches = [namespaces, services, slices, pods, configMaps];
+  const resources = createResourceController({ client, store, view, holders, clock, logger, watchOf });
+  const watches = [namespaces, services, slices, pods, configMaps, ...resources.watches];
   let said = "";
 
   async function writeServices(lease: Lease): Promise<void> {
@@ -141,6 +148,7 @@ export function createControllers(options: {
       try {
         await writeServices(lease);
         await writeBundleMaps(lease, signal);
+        if (await resources.write(lease, signal)) pause = holdersMilliseconds;
       } catch (error) {
         signal.throwIfAborted();
         // Throws where the lease is lost, and with that ends.

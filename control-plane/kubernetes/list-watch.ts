@@ -95,6 +95,8 @@ export function createListWatch<T>(options: {
   });
   let held: Map<string, Held<T>> | undefined;
   let shown: ReadonlyMap<string, T> | undefined;
+  /** Why it failed last, since it last worked. */
+  let failing: string | undefined;
 
   const withQuery = (query: Record<string, string>): string =>
     `${options.path}${options.path.includes("?") ? "&" : "?"}${new URLSearchParams(query).toString()}`;
@@ -206,6 +208,7 @@ export function createListWatch<T>(options: {
       if (moved) {
         backoff.reset();
         failures = 0;
+        failing = undefined;
       }
       if (failed !== undefined) {
         report(failed, "a watch broke off");
@@ -219,7 +222,9 @@ export function createListWatch<T>(options: {
   function report(error: unknown, message: string): void {
     const code = error instanceof KubernetesError ? error.code : "internal";
     options.onError?.(code);
-    logger.warn({ err: error, resource: name, reason: code }, message);
+    // An API server that is away for an hour would fill the log; the metric counts them all.
+    if (code !== failing) logger.warn({ err: error, resource: name, reason: code }, message);
+    failing = code;
   }
 
   return {

@@ -205,8 +205,14 @@ export async function startApiServer(): Promise<ApiServer> {
       send(response, 201, { kind: "TokenReview", metadata: {}, status: review(token, audiences) });
       return;
     }
+    const statusPath = /^(.*?)(?:\/namespaces\/([^/]+))?\/([^/]+)\/([^/]+)\/status$/.exec(url.pathname);
     const inNamespace = /^(.*)\/namespaces\/([^/]+)\/([^/]+)(?:\/([^/]+))?$/.exec(url.pathname);
-    if (inNamespace !== null) {
+    if (statusPath !== null) {
+      const [, base = "", namespace, kind = "", name = ""] = statusPath;
+      const present = collectionOf(`${base}/${kind}`).get(keyOf(namespace, name));
+      if (present === undefined) refuse(response, 404, `${name} not found`);
+      else send(response, 200, put(`${base}/${kind}`, { ...present, status: body["status"] }));
+    } else if (inNamespace !== null) {
       const [, base = "", namespace = "", kind = "", name = ""] = inNamespace;
       item(method, `${base}/${kind}`, namespace, name, body, response);
     } else if (url.searchParams.has("watch")) watch(url, response);
