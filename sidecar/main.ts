@@ -14,13 +14,14 @@ import { createLogging } from "../common/runtime/logger.ts";
 import { runTasks, untilAborted } from "../common/runtime/tasks.ts";
 import { createAdminServer, createHealthServer, createMetricsServer } from "./admin.ts";
 import { readSidecarConfig, type SidecarConfig } from "./config.ts";
+import { drain } from "./drain.ts";
 import { createInbound } from "./inbound/inbound.ts";
 import { createMemoryReader } from "./memory.ts";
 import { createProber } from "./probes/probes.ts";
 import { createOutbound } from "./outbound/outbound.ts";
 import { createOverload } from "./overload.ts";
 import { connectControlPlane, type ControlPlane, type ControlPlaneTarget } from "./sync/control-plane.ts";
-import { createMeshState } from "./sync/mesh-state.ts";
+import { createMeshState, type MeshState } from "./sync/mesh-state.ts";
 import { createProof, createTrustAnchor, CredentialFileError } from "./sync/proof.ts";
 import { attest, authoritiesOf, renewForever } from "./sync/svid.ts";
 import { createWatch } from "./sync/watch.ts";
@@ -89,7 +90,11 @@ export async function runSidecar(environment: Environment, signal: AbortSignal, 
       obstacle = problem instanceof CredentialFileError ? problem.message : undefined;
     },
     signal,
-  );
+  ).catch((error: unknown) => {
+    health.close();
+    health.closeAllConnections();
+    throw error;
+  });
   obstacle = undefined;
   let { identity, target }: { identity: Identity; target: ControlPlaneTarget } = attested;
   const { trustDomain } = target;
@@ -240,9 +245,7 @@ export async function runSidecar(environment: Environment, signal: AbortSignal, 
     const deadlineMs = config.drainSeconds * 1000;
     log.info({ event: "draining", deadlineMs }, "draining");
     missing.add("stopping");
-    outbound.listener.drain(deadlineMs);
-    inbound.listener.drain(deadlineMs);
-    await Promise.all([outbound.idle(deadlineMs), inbound.idle(deadlineMs)]);
+    await drain({ inbound, outbound, serves: advertised !== undefined && servesAnything(mesh.current()), deadlineMs, clock });
     outbound.close();
     inbound.close();
     controlPlane.close();
@@ -252,6 +255,11 @@ export async function runSidecar(environment: Environment, signal: AbortSignal, 
     }
     log.info({ event: "stopped" }, "stopped");
   }
+}
+
+/** A service without ports is but a name for a caller. */
+function servesAnything(state: MeshState | undefined): boolean {
+  return [...(state?.served.byScope.values() ?? [])].some(({ ports }) => ports.size > 0);
 }
 
 function shownProof(proof: SidecarConfig["proof"]): SidecarConfig["proof"] {
