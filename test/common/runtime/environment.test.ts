@@ -54,9 +54,7 @@ test("what Kubernetes sets for Services whose names begin like our variables is 
   };
   expect(problemsOf({ COUNTERSIGN_DATA: "/d", ...links })).toEqual([]);
   expect(problemsOf({ COUNTERSIGN_DATA: "/d", ...links, COUNTERSIGN_DEMO_PORTS: "1", COUNTERSIGN_DEMO: "1" })).toHaveLength(2);
-  expect(problemsOf({ COUNTERSIGN_DATA: "/d", COUNTERSIGN_DEMO_PORT: "1" })).toEqual([
-    "COUNTERSIGN_DEMO_PORT: not a variable of this program",
-  ]);
+  expect(problemsOf({ COUNTERSIGN_DATA: "/d", COUNTERSIGN_DEMO_PORT: "1" })).toHaveLength(1);
 });
 
 test("reads every variable, with defaults for what is unset or empty", () => {
