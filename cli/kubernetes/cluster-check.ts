@@ -37,6 +37,7 @@ const metadata = z.object({
   name: z.string(),
   labels: z.record(z.string(), z.string()).default({}),
   annotations: z.record(z.string(), z.string()).default({}),
+  deletionTimestamp: z.string().optional(),
 });
 const namespaces = z.object({ items: z.array(z.object({ metadata })) });
 const container = z.object({ name: z.string(), image: z.string() });
@@ -120,9 +121,10 @@ async function checkControlPlane(ask: Ask): Promise<readonly Finding[]> {
 async function checkNamespaces(ask: Ask): Promise<readonly Finding[]> {
   const { image } = settings.parse(await ask(`/api/v1/namespaces/${systemNamespace}/configmaps/${settingsConfigMap}`)).data;
   const { items } = namespaces.parse(await ask(`/api/v1/namespaces?labelSelector=${encodeURIComponent(injectLabel)}`));
-  if (items.length === 0) return [note("no namespace is meshed", `kubectl label namespace NAME ${injectLabel}=${injectLabelValue}`)];
+  const lasting = items.filter(({ metadata: { deletionTimestamp } }) => deletionTimestamp === undefined);
+  if (lasting.length === 0) return [note("no namespace is meshed", `kubectl label namespace NAME ${injectLabel}=${injectLabelValue}`)];
   const findings: Finding[] = [];
-  for (const { metadata: found } of items) {
+  for (const { metadata: found } of lasting) {
     const value = found.labels[injectLabel] ?? "";
     if (value === injectLabelValue) findings.push(...(await checkNamespace(ask, found.name, image)));
     else {
@@ -140,7 +142,10 @@ async function checkNamespace(ask: Ask, name: string, image: string): Promise<re
     return [failed(`namespace ${name} has no ConfigMap ${meshConfigMap}, which the control plane writes: its pods wait for it`, mend)];
   }
   const { items } = pods.parse(await ask(`/api/v1/namespaces/${name}/pods`));
-  const live = items.filter(({ status }) => status.phase !== "Succeeded" && status.phase !== "Failed");
+  const live = items.filter(
+    ({ metadata: { deletionTimestamp }, status }) =>
+      deletionTimestamp === undefined && status.phase !== "Succeeded" && status.phase !== "Failed",
+  );
   const wanted = live.filter(({ metadata: { annotations }, spec }) => annotations[injectAnnotation] !== "false" && !spec.hostNetwork);
   const meshed = wanted.filter(({ spec }) => spec.initContainers.some((each) => each.name === proxyContainerName));
   const bare = wanted.filter((pod) => !meshed.includes(pod));

@@ -240,6 +240,42 @@ describe.skipIf(missingCluster !== undefined)(`injection in a cluster${because(m
     }
   });
 
+  test("the application hears its probes and hooks, and starts beside a Service of a name like ours", async () => {
+    const inNamespace = ["--namespace", namespace.name];
+    const service = { apiVersion: "v1", kind: "Service", metadata: { name: "countersign-demo" }, spec: { ports: [{ port: 80 }] } };
+    await cluster.apply(JSON.stringify(service), inNamespace);
+    const server = `require("node:http").createServer((q, r) => {
+      console.log(q.method, q.url, q.headers["x-probe"]);
+      setTimeout(() => r.end("well"), q.url === "/bye" ? 500 : 0);
+    }).listen(8080)`;
+    const spec = {
+      terminationGracePeriodSeconds: 20,
+      containers: [
+        {
+          name: "app",
+          image: cluster.image,
+          command: ["node", "--eval", server],
+          securityContext: { runAsUser: 1000 },
+          ports: [{ name: "web", containerPort: 8080 }],
+          startupProbe: { exec: { command: ["true"] } },
+          livenessProbe: { tcpSocket: { port: "web" } },
+          readinessProbe: {
+            httpGet: { path: "/a,b$(C)?x=1", port: "web", httpHeaders: [{ name: "X-Probe", value: "yes" }] },
+            periodSeconds: 1,
+          },
+          lifecycle: { preStop: { httpGet: { path: "/bye", port: 8080 } } },
+        },
+      ],
+    };
+    await cluster.kubectl([...inNamespace, "create", "-f", "-"], { input: podText(spec, {}, "probed") });
+    await cluster.kubectl([...inNamespace, "wait", "--for=condition=Ready", "pod/probed", "--timeout=120s"], { timeoutMs: 130_000 });
+    const following = cluster.tryKubectl([...inNamespace, "logs", "--follow", "probed", "-c", "app"]);
+    await cluster.kubectl([...inNamespace, "delete", "pod", "probed", "--wait=true"]);
+    const { stdout } = await following;
+    expect(stdout).toMatch(/^GET \/a%2Cb%24\(C\)\?x=1 yes$/m);
+    expect(stdout).toMatch(/^GET \/bye /m);
+  });
+
   test("a Job ends, and its pod with it", async () => {
     const job = {
       apiVersion: "batch/v1",

@@ -146,9 +146,40 @@ describe.skipIf(missingOwnCluster !== undefined)(`the shop in a cluster${because
     expect(await call(outside.name, "storefront", "GET", `http://${address}:15000/config`)).toHaveProperty("failed");
   });
 
+  test("services that share the service account default are told apart", async () => {
+    await using shared = await cluster.namespace("shop-shared", meshed);
+    const manifests = await readFile(join(shop, "kubernetes/shop.yaml"), "utf8");
+    await cluster.apply(manifests.replaceAll(/\n +serviceAccountName: \w+/g, ""), ["--namespace", shared.name]);
+    for (const name of services) await cluster.rollout(shared.name, `deployment/${name}`);
+    const said = await call(shared.name, "storefront", "POST", "http://orders/orders", { item: "42" });
+    expect(said).toMatchObject({ status: 201 });
+    const logs = await cluster.logs(shared.name, "deployment/inventory", "-c", "inventory");
+    expect(logs).toContain(`URI=spiffe://cluster.local/ns/${shared.name}/sa/default`);
+    expect(await call(shared.name, "storefront", "GET", `http://orders.${namespace.name}/orders/1`)).toMatchObject({ status: 403 });
+  });
+
+  test("a pod that refuses is outside, whatever its namespace", async () => {
+    const pod = {
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { name: "refuses", annotations: { "countersign.dev/inject": "false" } },
+      spec: {
+        restartPolicy: "Never",
+        containers: [{ name: "refuses", image: "countersign-shop:dev", args: ["--eval", script("GET", "http://orders/orders/1")] }],
+      },
+    };
+    await cluster.apply(JSON.stringify(pod), ["--namespace", namespace.name]);
+    const said = await cluster.waitFor("the pod's call", async () => {
+      const log = await cluster.logs(namespace.name, "refuses");
+      return log === "" ? undefined : log;
+    });
+    expect(JSON.parse(said)).toHaveProperty("failed");
+    await cluster.kubectl(["--namespace", namespace.name, "delete", "pod", "refuses", "--wait=false"]);
+  });
+
   test("countersign check finds all of it well, and a pod without its sidecar", async () => {
     const program = [join(import.meta.dirname, "../../bin/countersign"), "check", "--kubeconfig", cluster.kubeconfig];
-    expect(await cluster.must(program)).toContain(`ok     namespace ${namespace.name}: 3 pods in the mesh\n`);
+    expect((await cluster.run(program)).stdout).toContain(`ok     namespace ${namespace.name}: 3 pods in the mesh`);
     const bare = { apiVersion: "v1", kind: "Pod", metadata: { name: "bare" }, spec: { containers: [{ name: "a", image: "none" }] } };
     await cluster.apply(JSON.stringify(bare), ["--namespace", outside.name]);
     await cluster.kubectl(["label", "namespace", outside.name, "countersign.dev/inject=enabled"]);

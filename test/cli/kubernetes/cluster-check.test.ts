@@ -128,6 +128,7 @@ describe("check", () => {
             pod("refuses", { ...bare, metadata: { annotations: { "countersign.dev/inject": "false" } } }),
             pod("host", { spec: { initContainers: [], hostNetwork: true } }),
             pod("done", { ...bare, status: { phase: "Succeeded" } }),
+            pod("going", { ...bare, metadata: { deletionTimestamp: "2026-01-31T12:00:00Z" } }),
           ),
         ),
       ),
