@@ -47,7 +47,7 @@ export interface Member {
 
 /** Members of which this text is the same are told the same. */
 export function contentKey(state: MeshState, { spiffeId, address }: Member): string {
-  const here = knownServices(state).filter(({ identities, all }) => identities.has(spiffeId) && all?.has(address) === true);
+  const here = (knownServices(state).byIdentity.get(spiffeId) ?? []).filter(({ all }) => all?.has(address) === true);
   return [spiffeId, ...here.map(({ service: { metadata } }) => `${metadata.namespace}/${metadata.name}`)].join(" ");
 }
 
@@ -55,7 +55,7 @@ export function contentKey(state: MeshState, { spiffeId, address }: Member): str
 export function buildSnapshot(state: MeshState, published: Published, { spiffeId, address }: Member): SnapshotContent {
   const { trustDomain, region, mesh } = state;
   const known = knownServices(state);
-  const ofIdentity = known.filter(({ identities }) => identities.has(spiffeId));
+  const ofIdentity = known.byIdentity.get(spiffeId) ?? [];
   const served = ofIdentity.filter(({ all }) => all === undefined || all.has(address)).map(({ service }) => service);
   // Whose pod it is shows in its calls too; but a pod that is behind no service, such as a Job's, can call by its identity alone.
   const own = [...served, ...ofIdentity.map(({ service }) => service).filter((service) => !served.includes(service))];
@@ -77,7 +77,7 @@ export function buildSnapshot(state: MeshState, published: Published, { spiffeId
     bundles: [...published.bundles],
     sessionJwks: published.sessionJwks,
     served: served.map((service) => servedService(service, state)),
-    destinations: known
+    destinations: known.services
       .filter(({ service }) => service.spec.ports.length > 0)
       .map(({ service, destination }) => ({ ...destination, roleArn: roleTowards(service) })),
     roles: rolePermissionsFor(state, served),
@@ -146,21 +146,27 @@ function externalService({ metadata, spec }: ExternalServiceResource): ExternalS
 
 interface KnownService {
   readonly service: ServiceResource;
-  readonly identities: ReadonlySet<SpiffeId>;
   /** Addresses of its pods, where a cluster says so. */
   readonly all: ReadonlySet<string> | undefined;
   /** The same for every caller. */
   readonly destination: Omit<Destination, "roleArn">;
 }
 
-const knownByState = new WeakMap<MeshState, readonly KnownService[]>();
+interface KnownServices {
+  readonly services: readonly KnownService[];
+  /** By who may answer for them. */
+  readonly byIdentity: ReadonlyMap<SpiffeId, readonly KnownService[]>;
+}
+
+const knownByState = new WeakMap<MeshState, KnownServices>();
 
 /** What every snapshot of a state has in common, made once. */
-function knownServices(state: MeshState): readonly KnownService[] {
+function knownServices(state: MeshState): KnownServices {
   const present = knownByState.get(state);
   if (present !== undefined) return present;
   const endpoints = Map.groupBy(state.endpoints, ({ spiffeId }) => spiffeId);
-  const known = [...state.services.values()].map((service) => {
+  const byIdentity = new Map<SpiffeId, KnownService[]>();
+  const services = [...state.services.values()].map((service) => {
     const spiffeIds = [...new Set(identitiesOfService(service, state.trustDomain))];
     const { metadata, spec } = service;
     const instances = state.instances.get(`${metadata.namespace}/${metadata.name}`);
@@ -177,8 +183,11 @@ function knownServices(state: MeshState): readonly KnownService[] {
       addresses: [...spec.addresses],
       traffic: trafficOf(service),
     };
-    return { service, identities: new Set(spiffeIds), all: instances?.all, destination };
+    const one = { service, all: instances?.all, destination };
+    for (const spiffeId of spiffeIds) byIdentity.getOrInsertComputed(spiffeId, () => []).push(one);
+    return one;
   });
+  const known = { services, byIdentity };
   knownByState.set(state, known);
   return known;
 }

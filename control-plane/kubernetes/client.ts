@@ -10,6 +10,7 @@ import type { RequestOptions } from "node:https";
 import type { KubeConfig } from "@kubernetes/client-node";
 import { Agent } from "undici";
 import type { Dispatcher } from "undici";
+import { z } from "zod";
 import type { Clock } from "../../common/runtime/clock.ts";
 import { KubernetesError } from "./error.ts";
 import type { KubernetesErrorCode } from "./error.ts";
@@ -229,6 +230,7 @@ function jsonOf(text: string): unknown {
   }
 }
 
+const statusObject = z.object({ message: z.string().default("") });
 const codesByStatus = new Map<number, KubernetesErrorCode>([
   [401, "unauthorized"],
   [403, "forbidden"],
@@ -239,10 +241,19 @@ const codesByStatus = new Map<number, KubernetesErrorCode>([
 ]);
 
 /** The error of a status other than 2xx; `text` is the body, a `Status` object where the API server made it. */
-export function refusal(status: number, what: string, text: string): KubernetesError {
-  const said = /"message":\s*"((?:[^"\\]|\\.){1,400})/.exec(text)?.[1] ?? "";
+function refusal(status: number, what: string, text: string): KubernetesError {
+  const said = messageOfStatus(text).slice(0, 400);
   const code = codesByStatus.get(status) ?? (status >= 500 ? "server-error" : "rejected");
   return new KubernetesError(code, `${what}: ${status}${said === "" ? "" : ` ${said}`}`);
+}
+
+function messageOfStatus(text: string): string {
+  try {
+    return statusObject.parse(JSON.parse(text)).message;
+  } catch {
+    // A proxy on the way says what it likes.
+    return "";
+  }
 }
 
 function asKubernetesError(error: unknown, what: string, deadline: Deadline, outer: AbortSignal): unknown {

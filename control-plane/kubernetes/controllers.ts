@@ -142,22 +142,41 @@ export function createControllers(options: {
     }
   }
 
-  async function lead(lease: Lease, signal: AbortSignal): Promise<void> {
-    for (;;) {
-      let pause = resyncMilliseconds;
+  /** Each by itself: a namespace that takes no ConfigMap must not keep services from being known. */
+  async function writeAll(lease: Lease, signal: AbortSignal): Promise<{ readonly again: boolean; readonly failures: readonly unknown[] }> {
+    let again = false;
+    const failures: unknown[] = [];
+    const parts = [
+      () => writeServices(lease),
+      () => writeBundleMaps(lease, signal),
+      async () => {
+        again = await resources.write(lease, signal);
+      },
+    ];
+    for (const part of parts) {
       try {
-        await writeServices(lease);
-        await writeBundleMaps(lease, signal);
-        if (await resources.write(lease, signal)) pause = holdersMilliseconds;
+        await part();
       } catch (error) {
         signal.throwIfAborted();
-        // Throws where the lease is lost, and with that ends.
-        await lease.renew();
-        metrics.kubernetesErrors.inc({ resource: "controllers", reason: error instanceof KubernetesError ? error.code : "internal" });
-        logger.error({ err: error }, "the cluster could not be followed; trying again");
-        pause = retryMilliseconds;
+        failures.push(error);
       }
-      await changes.wait(clock, pause, signal);
+    }
+    return { again, failures };
+  }
+
+  async function lead(lease: Lease, signal: AbortSignal): Promise<void> {
+    let known = new Set<string>();
+    for (;;) {
+      const { again, failures } = await writeAll(lease, signal);
+      for (const error of failures) {
+        metrics.kubernetesErrors.inc({ resource: "controllers", reason: error instanceof KubernetesError ? error.code : "internal" });
+        // What goes on failing is said once; the metric counts.
+        if (!known.has(String(error))) logger.error({ err: error }, "the cluster could not be followed; trying again");
+      }
+      known = new Set(failures.map(String));
+      // Throws where the lease is lost, and with that ends.
+      if (failures.length > 0) await lease.renew();
+      await changes.wait(clock, failures.length > 0 ? retryMilliseconds : again ? holdersMilliseconds : resyncMilliseconds, signal);
       await wait(clock, coalesceMilliseconds, signal);
     }
   }

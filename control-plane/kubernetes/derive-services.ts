@@ -101,21 +101,28 @@ function addressesOf(texts: readonly string[]): string[] {
   return [...new Set(texts.flatMap((text) => canonicalIp(text) ?? []))].sort();
 }
 
-/** All addresses of each pod that a slice names: a pod is the same by whichever of its addresses it is seen. */
+/**
+ * All addresses of each pod that a slice names: a pod is the same by whichever of its addresses it is seen. Where none is ready,
+ * those that are ending and still serve count as ready, as they do for kube-proxy: better the old one than none.
+ */
 function instancesOf(selected: readonly PodObject[], slices: readonly EndpointSliceObject[]): NonNullable<ServiceRecord["instances"]> {
   const byName = new Map(selected.map((pod) => [pod.metadata.name, pod]));
   const ready = new Set<string>();
+  const ending = new Set<string>();
   const unready = new Set<string>();
   for (const { endpoints } of slices) {
     for (const { conditions, targetRef } of endpoints) {
       const pod = targetRef?.kind === "Pod" ? byName.get(targetRef.name ?? "") : undefined;
       if (pod === undefined) continue;
       // Unknown is to be taken for ready.
-      const list = conditions?.ready === false ? unready : ready;
+      const isEnding = conditions.serving === true && conditions.terminating === true;
+      const list = conditions.ready !== false ? ready : isEnding ? ending : unready;
       for (const address of addressesOf(addressesOfPod(pod))) list.add(address);
     }
   }
-  return { ready: [...ready].sort(), unready: [...unready].filter((address) => !ready.has(address)).sort() };
+  const reachable = ready.size > 0 ? ready : ending;
+  const others = new Set([...ending, ...unready]).difference(reachable);
+  return { ready: [...reachable].sort(), unready: [...others].sort() };
 }
 
 function portsOf({ spec }: ServiceObject, slices: readonly EndpointSliceObject[]): ServiceRecord["ports"] {

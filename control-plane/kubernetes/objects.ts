@@ -51,7 +51,9 @@ const endpointSlice = z.object({
   endpoints: listOf(
     z.object({
       addresses: listOf(z.string()),
-      conditions: z.object({ ready: z.boolean().nullish() }).optional(),
+      conditions: z
+        .object({ ready: z.boolean().nullish(), serving: z.boolean().nullish(), terminating: z.boolean().nullish() })
+        .prefault({}),
       targetRef: z.object({ kind: z.string().optional(), name: z.string().optional(), namespace: z.string().optional() }).optional(),
     }),
   ),

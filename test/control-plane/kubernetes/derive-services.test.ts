@@ -83,6 +83,18 @@ test("slices count for nothing but pods that the Service selects", () => {
   expect(records(strangers)["kubernetes/services/shop/orders"]).toMatchObject({ identities: [], instances: { ready: [], unready: [] } });
 });
 
+test("a pod that is ending serves on where no other is ready", () => {
+  const pods = [podObject("old", { ...orders, ip: "10.0.0.1" }), podObject("new", { ...orders, ip: "10.0.0.2" })];
+  const endpoint = (name: string, conditions: object) => ({ addresses: [], conditions, targetRef: { kind: "Pod", name } });
+  const old = endpoint("old", { ready: false, serving: true, terminating: true });
+  const instances = (fresh: object) => {
+    const slices = [{ ...sliceObject("orders", {}), endpoints: [old, endpoint("new", fresh)] }];
+    return records({ services: [serviceObject("orders")], slices, pods })["kubernetes/services/shop/orders"]?.instances;
+  };
+  expect(instances({ ready: false })).toEqual({ ready: ["10.0.0.1"], unready: ["10.0.0.2"] });
+  expect(instances({ ready: true })).toEqual({ ready: ["10.0.0.2"], unready: ["10.0.0.1"] });
+});
+
 describe("ports", () => {
   const ports = (list: readonly object[], slicePorts: readonly object[] = []) =>
     records({
