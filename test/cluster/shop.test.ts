@@ -146,6 +146,31 @@ describe.skipIf(missingOwnCluster !== undefined)(`the shop in a cluster${because
     expect(await call(outside.name, "storefront", "GET", `http://${address}:15000/config`)).toHaveProperty("failed");
   });
 
+  test("a Service resource turns Enforced, and the next call obeys it; when it goes, so does what it said", async () => {
+    const resource = {
+      apiVersion: "countersign.dev/v1",
+      kind: "Service",
+      metadata: { name: "inventory" },
+      spec: { operationsMode: "strict", operations: { GetItem: "GET /items/{id}" } },
+    };
+    const reserve = async () => await call(namespace.name, "orders", "POST", "http://inventory/items/42/reservations", {});
+    expect(await reserve()).toMatchObject({ status: 201 });
+    const inNamespace = ["--namespace", namespace.name];
+    const began = performance.now();
+    await cluster.apply(JSON.stringify(resource), inNamespace);
+    await cluster.kubectl([...inNamespace, "wait", "--for=condition=Enforced", "cssvc/inventory", "--timeout=30s"]);
+    process.stderr.write(`from kubectl apply to Enforced: ${Math.round(performance.now() - began)} ms\n`);
+    expect(await reserve()).toMatchObject({ status: 403, headers: { "x-countersign-reason": "undeclared-operation" } });
+    expect(await call(namespace.name, "orders", "GET", "http://inventory/items/42")).toMatchObject({ status: 200 });
+    await cluster.kubectl([...inNamespace, "delete", "cssvc/inventory"]);
+    expect(
+      await cluster.waitFor("the call being allowed", async () => {
+        const said = await reserve();
+        return "status" in said && said.status === 201 ? said.status : undefined;
+      }),
+    ).toBe(201);
+  });
+
   test("services that share the service account default are told apart", async () => {
     await using shared = await cluster.namespace("shop-shared", meshed);
     const manifests = await readFile(join(shop, "kubernetes/shop.yaml"), "utf8");
