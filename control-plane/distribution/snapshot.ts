@@ -28,6 +28,7 @@ import type { RegisteredEndpoint } from "../registry/endpoint.ts";
 import type { MeshState } from "../resources/mesh-state.ts";
 import { parseStoredPolicy, rolesOf, secondsFrom, serviceLinkedRoleArn } from "../sts/roles.ts";
 import type { Role } from "../sts/roles.ts";
+import { hostnamesFor } from "./hostnames.ts";
 import { egressPermissionsFor, rolePermissionsFor } from "./role-permissions.ts";
 
 /** Everything of a snapshot but its revision, so that two can be compared. */
@@ -54,15 +55,16 @@ export function contentKey(state: MeshState, { spiffeId, address }: Member): str
 /** Lists are in the order of the resources' names: equal states give equal bytes. */
 export function buildSnapshot(state: MeshState, published: Published, { spiffeId, address }: Member): SnapshotContent {
   const { trustDomain, region, mesh } = state;
+  const identity = identityOf(spiffeId);
+  const namespace = identity.kind === "workload" ? identity.namespace : undefined;
   const known = knownServices(state);
   const ofIdentity = known.byIdentity.get(spiffeId) ?? [];
   const served = ofIdentity.filter(({ all }) => all === undefined || all.has(address)).map(({ service }) => service);
   // Whose pod it is shows in its calls too; but a pod that is behind no service, such as a Job's, can call by its identity alone.
   const own = [...served, ...ofIdentity.map(({ service }) => service).filter((service) => !served.includes(service))];
+  const hostnames = hostnamesFor(state, namespace);
   const bound = boundRoles(state, spiffeId);
   const roleTowards = createRoleChoice(own, state, bound);
-  const identity = identityOf(spiffeId);
-  const namespace = identity.kind === "workload" ? identity.namespace : undefined;
   return {
     mesh: {
       trustDomain,
@@ -79,7 +81,7 @@ export function buildSnapshot(state: MeshState, published: Published, { spiffeId
     served: served.map((service) => servedService(service, state)),
     destinations: known.services
       .filter(({ service }) => service.spec.ports.length > 0)
-      .map(({ service, destination }) => ({ ...destination, roleArn: roleTowards(service) })),
+      .map(({ service, destination }) => ({ ...destination, hostnames: hostnames(service), roleArn: roleTowards(service) })),
     roles: rolePermissionsFor(state, served),
     revocations: revocations(state),
     externalServices: [...state.externalServices.values()]
@@ -149,7 +151,7 @@ interface KnownService {
   /** Addresses of its pods, where a cluster says so. */
   readonly all: ReadonlySet<string> | undefined;
   /** The same for every caller. */
-  readonly destination: Omit<Destination, "roleArn">;
+  readonly destination: Omit<Destination, "roleArn" | "hostnames">;
 }
 
 interface KnownServices {
@@ -174,7 +176,6 @@ function knownServices(state: MeshState): KnownServices {
     const destination = {
       namespace: metadata.namespace,
       name: metadata.name,
-      hostnames: [...hostnamesOf(service)],
       ports: portsOf(service),
       endpoints: spiffeIds.flatMap((spiffeId) => endpoints.get(spiffeId)?.filter(reachable) ?? []),
       spiffeIds,

@@ -6,8 +6,10 @@
  * An object that is not accepted changes nothing: what was accepted of it before stays in force.
  */
 import { describeResource } from "../../common/resources/resource.ts";
-import type { Resource } from "../../common/resources/resource.ts";
+import type { Resource, ServiceResource } from "../../common/resources/resource.ts";
+import { hostnamesOf } from "../../common/resources/service-names.ts";
 import { danglingReferences } from "../admin/references.ts";
+import { namespaceOfHostname } from "../distribution/hostnames.ts";
 import type { Entry, Operation } from "../store/store.ts";
 import { pluralOfKind } from "./custom-resource.ts";
 import type { CustomResource } from "./custom-resource.ts";
@@ -32,8 +34,10 @@ export function planResources(options: {
   /** Keys of the resources in the store that came from the cluster. */
   readonly marked: ReadonlySet<string>;
   readonly trustDomain: string;
+  /** As the mesh has them now, the cluster's own among them. */
+  readonly services: Iterable<ServiceResource>;
 }): ResourcePlan {
-  const { objects, stored, marked, trustDomain } = options;
+  const { objects, stored, marked, trustDomain, services } = options;
   const verdicts = new Map<string, Verdict>();
   const readable = new Map<string, Resource>();
   for (const { key, read } of objects) {
@@ -43,6 +47,11 @@ export function planResources(options: {
   for (const [key, resource] of readable) {
     if (resource.kind !== "Mesh" || resource.spec.trustDomain === trustDomain) continue;
     reject(key, `spec.trustDomain: a mesh keeps its trust domain, ${trustDomain}`);
+  }
+  const foreign = foreignClaims([...services], readable.values());
+  for (const [key, resource] of readable) {
+    const claim = resource.kind === "Service" ? foreign(resource) : undefined;
+    if (claim !== undefined) reject(key, claim);
   }
   const present = new Set(objects.map(({ key }) => key));
   const stays = (key: string) => stored.has(key) && (!marked.has(key) || present.has(key) || isMesh(key));
@@ -60,6 +69,36 @@ export function planResources(options: {
     readable.delete(key);
     verdicts.set(key, { accepted: false, reason: "Inconsistent", message });
   }
+}
+
+/**
+ * Whoever may write in one namespace must not take the calls meant for another's: what a Service says that it is called, and where,
+ * has to be free. Nor have another's workloads answer under rules of its own. Undefined where all is well.
+ */
+function foreignClaims(
+  services: readonly ServiceResource[],
+  objects: Iterable<Resource>,
+): (service: ServiceResource) => string | undefined {
+  const claimed = new Map<string, string>();
+  for (const service of [...services, ...[...objects].filter((object) => object.kind === "Service")]) {
+    const { namespace } = service.metadata;
+    for (const claim of [...hostnamesOf(service).filter((hostname) => hostname.includes(".")), ...service.spec.addresses]) {
+      // Who was there first has it.
+      if (!claimed.has(claim)) claimed.set(claim, namespace);
+    }
+  }
+  return ({ metadata: { namespace }, spec }) => {
+    const problem = (path: string, claim: string) => {
+      const owner = namespaceOfHostname(claim) ?? claimed.get(claim) ?? namespace;
+      return owner === namespace ? [] : [`${path}: ${claim} belongs to namespace ${owner}`];
+    };
+    const hostnames = spec.hostnames?.flatMap((hostname, index) => problem(`spec.hostnames[${index}]`, hostname)) ?? [];
+    const addresses = spec.addresses.flatMap((address, index) => problem(`spec.addresses[${index}]`, address));
+    const identities = (spec.identities ?? []).flatMap(({ namespace: of = namespace, serviceAccount }, index) =>
+      of === namespace ? [] : [`spec.identities[${index}]: ${serviceAccount} belongs to namespace ${of}`],
+    );
+    return [...hostnames, ...addresses, ...identities][0];
+  };
 }
 
 /** There is always a Mesh: its object may go, and its settings stay. */

@@ -85,7 +85,13 @@ export function createResourceController(options: {
       const { entries } = await store.list(resourceMarkPrefix);
       const marked = new Set(entries.map(({ key }) => `resources/${key.slice(resourceMarkPrefix.length)}`));
       const before = view.current();
-      const plan = planResources({ objects, stored: before.resources, marked, trustDomain: before.trustDomain });
+      const plan = planResources({
+        objects,
+        stored: before.resources,
+        marked,
+        trustDomain: before.trustDomain,
+        services: before.services.values(),
+      });
       const state = await commit(plan, lease);
       const held = holders();
       for (const object of objects) {

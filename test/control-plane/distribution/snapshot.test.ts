@@ -57,6 +57,48 @@ test("of two services that an identity serves, the one that declares the call le
   expect(destinations.find(({ name }) => name === "orders")?.roleArn).toBe("arn:mesh:iam:prod.example:shop:role/service-linked/b");
 });
 
+describe("host names that several claim", () => {
+  const service = (name: string, namespace: string, spec = "") =>
+    `---\n{ apiVersion: countersign.dev/v1, kind: Service, metadata: { name: ${name}, namespace: ${namespace} }, spec: { ports: [{ port: 80 }] ${spec} } }\n`;
+  const meaning = (yaml: string, namespace: string, records: Records = {}) => {
+    const member = at(fromString(`spiffe://prod.example/ns/${namespace}/sa/x`));
+    const { destinations } = buildSnapshot(stateFromYaml(yaml, [], 1, "", records), { bundles: [], sessionJwks: "{}" }, member);
+    return new Map(destinations.flatMap((each) => each.hostnames.map((hostname) => [hostname, `${each.namespace}/${each.name}`])));
+  };
+
+  test("a bare name is the caller's own namespace's, or the only one's", () => {
+    const yaml = service("orders", "shop") + service("orders", "lab") + service("other", "lab");
+    expect(["shop", "lab", "third"].map((namespace) => meaning(yaml, namespace).get("orders"))).toEqual([
+      "shop/orders",
+      "lab/orders",
+      undefined,
+    ]);
+    expect(meaning(yaml, "third").get("orders.shop")).toBe("shop/orders");
+    expect(meaning(yaml, "third").get("other")).toBe("lab/other");
+  });
+
+  test("a qualified name is its service's, whoever claims it", () => {
+    const yaml =
+      service("a", "lab", ", hostnames: [a, orders.shop.svc, api.example.com]") +
+      service("orders", "shop") +
+      service("b", "shop", ", hostnames: [api.example.com]");
+    expect(meaning(yaml, "lab").get("orders.shop.svc")).toBe("shop/orders");
+    expect(["lab", "shop", "third"].map((namespace) => meaning(yaml, namespace).get("api.example.com"))).toEqual([
+      "lab/a",
+      "shop/b",
+      "lab/a",
+    ]);
+  });
+
+  test("a bare name of a cluster's Service is nobody else's business", () => {
+    const records = {
+      orders: { ports: [{ port: 80, targetPort: 80 }], addresses: [], identities: [], instances: { ready: [], unready: [] } },
+    };
+    expect([meaning("", "lab", records).get("orders"), meaning("", "shop", records).get("orders")]).toEqual([undefined, "shop/orders"]);
+    expect(meaning("", "lab", records).get("orders.shop")).toBe("shop/orders");
+  });
+});
+
 describe("services of a cluster", () => {
   const record = (ready: string[], more: Partial<ServiceRecord> = {}): ServiceRecord => ({
     ports: [{ port: 80, targetPort: 8080, protocol: "http" }],

@@ -128,6 +128,25 @@ test("the Mesh keeps its trust domain, and its settings when its object goes", a
   expect(meshes.map((text) => JSON.parse(text) as unknown)).toMatchObject([{ spec: { defaultCalls: "namespace" } }]);
 });
 
+test("a namespace does not take the names, addresses and workloads of another", async () => {
+  await plane.apply(`{ apiVersion: countersign.dev/v1, kind: Service, metadata: { name: pay, namespace: bank },
+    spec: { ports: [{ port: 80 }], hostnames: [pay.example.com], addresses: [10.96.0.7] } }`);
+  const refused = async (spec: object, message: string) => {
+    put("Service", "services", "thief", { ports: [{ port: 80 }], ...spec });
+    await until("services", "thief", [["Accepted", "False", "Inconsistent", message], notEnforced]);
+  };
+  await refused({ hostnames: ["thief", "pay.example.com"] }, "spec.hostnames[1]: pay.example.com belongs to namespace bank");
+  await refused({ hostnames: ["db.bank.svc"] }, "spec.hostnames[0]: db.bank.svc belongs to namespace bank");
+  await refused({ addresses: ["10.96.0.7"] }, "spec.addresses[0]: 10.96.0.7 belongs to namespace bank");
+  await refused(
+    { identities: [{ serviceAccount: "thief" }, { namespace: "bank", serviceAccount: "pay" }] },
+    "spec.identities[1]: pay belongs to namespace bank",
+  );
+  put("Service", "services", "thief", { ports: [{ port: 80 }], hostnames: ["thief.example.com"], addresses: ["10.96.0.8"] });
+  await until("services", "thief", enforcedAlone);
+  expect(await resources("Service")).toHaveLength(1);
+});
+
 test("it is enforced when every sidecar that it concerns has said so", async () => {
   await plane.apply(shopYaml);
   const connect = async (workload: string): Promise<Watching> =>
