@@ -16,7 +16,8 @@ const namesOf = (list: Named) => list.map((each) => String(each.name));
 
 /** Ours is what has our image, our command and nothing that could make another program of it. */
 const ours = `object.spec.?initContainers.orValue([]).filter(container,
-  container.image == params.data.image && !has(container.command) && !has(container.envFrom) && !has(container.lifecycle) && !has(container.volumeDevices) && (
+  container.image == params.data.image && !has(container.command) && !has(container.envFrom) && !has(container.lifecycle) && !has(container.volumeDevices) &&
+  !container.?startupProbe.?exec.hasValue() && !container.?readinessProbe.?exec.hasValue() && !container.?livenessProbe.?exec.hasValue() && (
     container.name == "${initContainerName}" && container.?args.orValue([]).size() >= 2 &&
       container.args[0] == "intercept" && container.args[1] == "install" && !has(container.env) &&
       container.?volumeMounts.orValue([]).all(mount, mount.name == "${emptyVolume}") &&

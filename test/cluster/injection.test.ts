@@ -210,6 +210,21 @@ describe.skipIf(missingCluster !== undefined)(`injection in a cluster${because(m
     expect(stderr).toContain("no container countersign-proxy as the mesh makes it");
   });
 
+  test.each<[string, object]>([
+    ["a command of its own", { command: ["node", "--eval", "1"] }],
+    ["a probe that runs a command as the sidecar's user", { startupProbe: { exec: { command: ["node", "--eval", "1"] } } }],
+    ["a variable that loads code", { env: [{ name: "NODE_OPTIONS", value: "--require=/evil" }] }],
+    ["a volume of its own", { volumeMounts: [{ name: "evil", mountPath: "/countersign" }] }],
+    ["another user", { securityContext: { runAsUser: 0 } }],
+  ])("a sidecar with %s is not taken for ours", async (_, fields) => {
+    const { spec, ...rest } = podObject.parse(JSON.parse(injectText(podText(plain), { ...defaultSettings, ...settings }, "pod.json").text));
+    const initContainers = spec.initContainers?.map((each) => (each.name === "countersign-proxy" ? { ...each, ...fields } : each));
+    const volumes = [...(spec["volumes"] as readonly object[]), { name: "evil", emptyDir: {} }];
+    const input = JSON.stringify({ ...rest, spec: { ...spec, initContainers, volumes } });
+    const { stderr } = await cluster.tryKubectl(["--namespace", namespace.name, ...create], { input });
+    expect(stderr).toContain("no container countersign-proxy as the mesh makes it");
+  });
+
   test("a debugging container is taken, unless it could leave the mesh", async () => {
     // Never scheduled: it only has to be there.
     const nowhere = { ...plain, nodeSelector: { "example.com/none": "none" } };
