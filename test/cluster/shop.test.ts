@@ -218,6 +218,32 @@ describe.skipIf(missingOwnCluster !== undefined)(`the shop in a cluster${because
     await cluster.kubectl(["label", "namespace", outside.name, "countersign.dev/inject-"]);
   });
 
+  test("without a control plane calls go on, and a new pod comes up meshed and waits for it", async () => {
+    const inNamespace = ["--namespace", namespace.name];
+    const scale = async (replicas: number) =>
+      await cluster.kubectl(["--namespace", "countersign-system", "scale", "deployment/countersign", `--replicas=${replicas}`]);
+    await scale(0);
+    try {
+      const gone = ["wait", "--for=delete", "pod", "-l", "app.kubernetes.io/component=control-plane", "--timeout=60s"];
+      await cluster.kubectl(["--namespace", "countersign-system", ...gone]);
+      await cluster.kubectl([...inNamespace, "rollout", "restart", "deployment/storefront"]);
+      const waiting = await cluster.waitFor("the new pod's sidecar to be asked whether it is ready", async () => {
+        const found = await cluster.kubectl([...inNamespace, "get", "pods", "-l", "app=storefront", "-o", "json"]);
+        const state = z.object({ name: z.string(), started: z.boolean().optional(), state: z.record(z.string(), z.unknown()) });
+        const list = z.object({ items: z.array(z.object({ status: z.object({ initContainerStatuses: z.array(state).optional() }) })) });
+        const sidecars = list.parse(JSON.parse(found)).items.flatMap(({ status }) => status.initContainerStatuses ?? []);
+        return sidecars.find((each) => each.name === "countersign-proxy" && "running" in each.state && each.started === false);
+      });
+      expect(waiting.name).toBe("countersign-proxy");
+      expect(await call(namespace.name, "orders", "GET", "http://inventory/items/42")).toMatchObject({ status: 200 });
+    } finally {
+      await scale(1);
+    }
+    await cluster.rollout("countersign-system", "deployment/countersign");
+    await cluster.rollout(namespace.name, "deployment/storefront");
+    expect(await call(namespace.name, "storefront", "GET", "http://orders/orders/1")).toMatchObject({ status: 200 });
+  });
+
   test("a restart of all pods leaves the calls working", async () => {
     await cluster.kubectl(["--namespace", namespace.name, "rollout", "restart", "deployment"]);
     for (const name of services) await cluster.rollout(namespace.name, `deployment/${name}`);
