@@ -1,5 +1,6 @@
 /** The command line. Commands load what they need when they run: a sidecar does not read what `up` is made of. */
 import { Command } from "commander";
+import type { InjectOptions } from "./inject.ts";
 import type { InterceptOptions } from "./intercept.ts";
 import type { RuleOptions } from "./intercept/options.ts";
 import type { UpOptions } from "./up.ts";
@@ -150,6 +151,27 @@ withRuleOptions(intercept.command("run"))
   .action(async (command: string[], options: RuleOptions) => {
     const { interceptRun } = await import("./intercept.ts");
     interceptRun(command, options);
+  });
+
+program
+  .command("inject")
+  .description("print pods, and what has templates of pods, with their sidecars: what the cluster does to the pods of meshed namespaces")
+  .requiredOption("-f, --file <file...>", "YAML or JSON files; - for standard input")
+  .option("--image <image>", "of the sidecar; the cluster takes no other than its own")
+  .option("--settings <file>", "the ConfigMap countersign-injection, as kubectl get -o yaml prints it")
+  .action(async (options: InjectOptions) => {
+    const { inject } = await import("./inject.ts");
+    await inject(options);
+  });
+
+program
+  .command("check")
+  .description("say whether a cluster's mesh is as it should be, and what mends it where it is not")
+  .option("--kubeconfig <file>", "default: $KUBECONFIG, or ~/.kube/config; in a pod its service account")
+  .option("--json", "print JSON")
+  .action(async (options: { kubeconfig?: string; json?: true }) => {
+    const { check } = await import("./check.ts");
+    await check(options);
   });
 
 endWithReader();

@@ -6,7 +6,7 @@ import { checkCsr } from "./ca/csr.ts";
 import type { ProvenKey } from "./ca/csr.ts";
 import { CaError } from "./ca/error.ts";
 import type { MeshView } from "./resources/mesh-view.ts";
-import { checkNotQuarantined, checkNotRevoked } from "./server/peer.ts";
+import { addressOfCall, checkNotQuarantined, checkNotRevoked } from "./server/peer.ts";
 import type { PeerRegister } from "./server/peer.ts";
 import { RequestError } from "./server/request-error.ts";
 import { unary } from "./server/unary.ts";
@@ -37,6 +37,9 @@ export function createIdentityService(options: {
       return { spiffeId: await attestors.joinToken.attest(proof.value, context), method: attestors.joinToken.method };
     }
     if (proof?.$case === "svid") return { spiffeId: await attestors.svid.attest(proof.value, context), method: attestors.svid.method };
+    if (proof?.$case === "kubernetes") {
+      return { spiffeId: await attestors.kubernetes.attest(proof.value, context), method: attestors.kubernetes.method };
+    }
     throw new RequestError("invalid-argument", "no-proof", "a proof of identity is needed");
   }
 
@@ -47,7 +50,7 @@ export function createIdentityService(options: {
       if (peer !== undefined) checkNotRevoked(peer.leaf, state);
       // Before the proof is looked at, so that a request that cannot succeed does not use up a join token.
       const key = checkedKey(csr);
-      const { spiffeId, method } = await attest(proof, { state, peer });
+      const { spiffeId, method } = await attest(proof, { state, peer, address: addressOfCall(origin) });
       report.logger.info({ event: "attested", spiffeId, method, peer: origin.getPeer() }, "identity proven");
       checkNotQuarantined(spiffeId, state);
       const limit = state.mesh.spec.svidLifetimeSeconds;

@@ -19,6 +19,7 @@ import { createTrustBundle } from "../common/x509/bundle.ts";
 import type { TrustBundles } from "../common/x509/bundle.ts";
 import { createAdminService } from "./admin/admin-service.ts";
 import { createJoinTokenAttestor } from "./attestation/join-token.ts";
+import { createKubernetesAttestor, noKubernetesAttestor } from "./attestation/kubernetes.ts";
 import { svidAttestor } from "./attestation/svid.ts";
 import { createBundleFile } from "./bundle-file.ts";
 import { readControlPlaneConfig } from "./config.ts";
@@ -28,6 +29,8 @@ import { createDistributor } from "./distribution/distributor.ts";
 import { createWatchService } from "./distribution/watch-service.ts";
 import { prepareStore } from "./first-start.ts";
 import { createIdentityService } from "./identity-service.ts";
+import { createKubernetesClient } from "./kubernetes/client.ts";
+import { createControllers } from "./kubernetes/controllers.ts";
 import { createMetrics } from "./metrics.ts";
 import { createRegistry } from "./registry/registry.ts";
 import { createMeshView } from "./resources/mesh-view.ts";
@@ -67,7 +70,7 @@ const authorityMilliseconds = 3_600_000;
 
 /**
  * Runs a control plane until `signal` aborts and it has shut down. Rejects with an error whose message is for the operator:
- * ConfigError, StoreError, CaError, MeshStateError or ListenError at the start, TaskError later.
+ * ConfigError, StoreError, CaError, MeshStateError, KubernetesError or ListenError at the start, TaskError later.
  */
 export async function runControlPlane(environment: Environment, signal: AbortSignal, options: ControlPlaneOptions = {}): Promise<void> {
   const config = readControlPlaneConfig(environment);
@@ -117,7 +120,13 @@ async function serve({ config, store, logger, clock, signal, cleanup, onReady }:
   });
   cleanup.defer(distributor.close);
   const watch = createWatchService({ view, peers, registry, distributor, clock, report });
-  const attestors = { joinToken: createJoinTokenAttestor(store, clock), svid: svidAttestor };
+  const cluster = config.kubernetes && (await createKubernetesClient(config.kubernetes.kubeconfig, clock));
+  cleanup.defer(async () => cluster?.close());
+  const attestors = {
+    joinToken: createJoinTokenAttestor(store, clock),
+    svid: svidAttestor,
+    kubernetes: cluster === undefined ? noKubernetesAttestor : createKubernetesAttestor({ client: cluster, store, clock, logger, signal }),
+  };
   const identity = createIdentityService({ authority, attestors, view, peers, report });
   const tokens = createTokenService({ store, view, epochs, distributor, peers, clock, report });
   const admin = createAdminService({ store, view, clock, connected: watch.connected, report });
@@ -175,6 +184,14 @@ async function serve({ config, store, logger, clock, signal, cleanup, onReady }:
   await runTasks(
     [
       { name: "store watch", run: view.run },
+      ...(cluster === undefined
+        ? []
+        : [
+            {
+              name: "Kubernetes",
+              run: createControllers({ client: cluster, store, view, holders: watch.holders, clock, logger, metrics }).run,
+            },
+          ]),
       { name: "maintenance", run: (ending) => repeat(maintain, maintenanceMilliseconds, { clock, logger, signal: ending }) },
       { name: "authority", run: (ending) => repeat(maintainAuthority, authorityMilliseconds, { clock, logger, signal: ending }) },
     ],

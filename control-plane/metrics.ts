@@ -11,6 +11,8 @@ export interface Metrics {
   readonly connectedSidecars: Gauge;
   readonly snapshotPushes: Counter;
   readonly revision: Gauge;
+  readonly kubernetesSynced: Gauge<"resource">;
+  readonly kubernetesErrors: Counter<"resource" | "reason">;
 }
 
 export function createMetrics(): Metrics {
@@ -47,5 +49,17 @@ export function createMetrics(): Metrics {
     connectedSidecars: new Gauge({ name: "countersign_connected_sidecars", help: "Open Watch streams.", registers }),
     snapshotPushes: new Counter({ name: "countersign_snapshots_sent_total", help: "Snapshots sent to sidecars.", registers }),
     revision: new Gauge({ name: "countersign_store_revision", help: "Revision of the store that decisions are made by.", registers }),
+    kubernetesSynced: new Gauge({
+      name: "countersign_kubernetes_synced",
+      help: "Whether the cluster's objects of a kind have been read.",
+      labelNames: ["resource"],
+      registers,
+    }),
+    kubernetesErrors: new Counter({
+      name: "countersign_kubernetes_errors_total",
+      help: "Failures to read the cluster or to write to it, by kind of object and reason.",
+      labelNames: ["resource", "reason"],
+      registers,
+    }),
   };
 }

@@ -6,6 +6,7 @@ import { createServer, type IncomingMessage, type RequestListener, type Server, 
 import { isIP } from "node:net";
 import type { Registry } from "prom-client";
 import { logLevels, type Logging } from "../common/runtime/logger.ts";
+import type { ProbeAnswer } from "./probes/probes.ts";
 
 export interface AdminSources {
   /** By path: what it shows, as JSON. */
@@ -80,9 +81,22 @@ export function createMetricsServer(registry: Registry): Server {
   });
 }
 
-/** `problems` says why the sidecar is not ready; empty when it is. */
-export function createHealthServer(problems: () => readonly string[]): Server {
+export interface HealthSources {
+  /** Why the sidecar is not ready; empty when it is. */
+  readonly problems: () => readonly string[];
+  /** Answers for the application at its own paths; undefined for any other. */
+  readonly probe: (request: IncomingMessage, response: ServerResponse) => Promise<ProbeAnswer> | undefined;
+}
+
+export function createHealthServer({ problems, probe }: HealthSources): Server {
   return serverFor((request, response) => {
+    const probed = probe(request, response);
+    if (probed) {
+      void probed.then(({ status, body }) => {
+        if (!response.destroyed) answer(response, status, body);
+      });
+      return;
+    }
     const { pathname } = new URL(request.url ?? "/", "http://health");
     if (pathname === "/healthz") {
       answer(response, 200, { status: "ok" });
@@ -90,7 +104,7 @@ export function createHealthServer(problems: () => readonly string[]): Server {
       const missing = problems();
       answer(response, missing.length === 0 ? 200 : 503, missing.length === 0 ? { status: "ready" } : { status: "not ready", missing });
     } else {
-      answer(response, 404, { error: "/healthz or /readyz" });
+      answer(response, 404, { error: "/healthz, /readyz, or a probe of the application that is listed" });
     }
   });
 }

@@ -2,7 +2,6 @@
  * The composition root of a sidecar: attest, watch, bind, run until told to stop, drain. The first part that fails ends the
  * rest with its cause.
  */
-import { readFile } from "node:fs/promises";
 import { randomBytes } from "node:crypto";
 import { createSecureContext } from "node:tls";
 import type { DestinationStream } from "pino";
@@ -14,13 +13,16 @@ import { listen } from "../common/runtime/listen.ts";
 import { createLogging } from "../common/runtime/logger.ts";
 import { runTasks, untilAborted } from "../common/runtime/tasks.ts";
 import { createAdminServer, createHealthServer, createMetricsServer } from "./admin.ts";
-import { readSidecarConfig } from "./config.ts";
+import { readSidecarConfig, type SidecarConfig } from "./config.ts";
+import { drain } from "./drain.ts";
 import { createInbound } from "./inbound/inbound.ts";
 import { createMemoryReader } from "./memory.ts";
+import { createProber } from "./probes/probes.ts";
 import { createOutbound } from "./outbound/outbound.ts";
 import { createOverload } from "./overload.ts";
 import { connectControlPlane, type ControlPlane, type ControlPlaneTarget } from "./sync/control-plane.ts";
-import { createMeshState } from "./sync/mesh-state.ts";
+import { createMeshState, type MeshState } from "./sync/mesh-state.ts";
+import { createProof, createTrustAnchor, CredentialFileError } from "./sync/proof.ts";
 import { attest, authoritiesOf, renewForever } from "./sync/svid.ts";
 import { createWatch } from "./sync/watch.ts";
 import { secureContextOptions, type Identity } from "./tls/profile.ts";
@@ -61,19 +63,41 @@ export async function runSidecar(environment: Environment, signal: AbortSignal, 
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
 
-  let target: ControlPlaneTarget = {
-    address: addressToString(config.controlPlane),
-    trustDomain: config.trustDomain,
-    authorities: await readFile(config.trustBundle, "utf8"),
-  };
-
   // Health first: whoever waits for this sidecar must be able to ask.
   const missing = new Set(["certificate", "configuration", "listeners"]);
-  const health = createHealthServer(() => [...missing]);
+  /** What the certificate waits for, in words. */
+  let obstacle: string | undefined;
+  const health = createHealthServer({
+    problems: () => (obstacle === undefined ? [...missing] : [obstacle, ...missing]),
+    probe: createProber({ probes: config.probes, hosts: config.applicationHosts }),
+  });
   const healthAddress = await listen(health, config.health, "health");
 
-  const svid = { target, clock, random, log: log.child({ part: "identity" }) };
-  let identity: Identity = await attest(svid, config.joinToken, signal);
+  const svid = {
+    anchor: createTrustAnchor({
+      address: addressToString(config.controlPlane),
+      trustDomain: config.trustDomain,
+      bundle: config.trustBundle,
+    }),
+    proof: createProof(config.proof),
+    clock,
+    random,
+    log: log.child({ part: "identity" }),
+  };
+  const attested = await attest(
+    svid,
+    (problem) => {
+      obstacle = problem instanceof CredentialFileError ? problem.message : undefined;
+    },
+    signal,
+  ).catch((error: unknown) => {
+    health.close();
+    health.closeAllConnections();
+    throw error;
+  });
+  obstacle = undefined;
+  let { identity, target }: { identity: Identity; target: ControlPlaneTarget } = attested;
+  const { trustDomain } = target;
   let secureContext = createSecureContext(secureContextOptions(identity));
   missing.delete("certificate");
   const describe = () => ({ spiffeId: identity.spiffeId, notAfter: new Date(identity.notAfter).toISOString() });
@@ -102,7 +126,14 @@ export async function runSidecar(environment: Environment, signal: AbortSignal, 
     secureContext: () => secureContext,
     identityValid: () => identity.notAfter > clock.now(),
   });
-  const inbound = createInbound({ ...shared, overload, intercept: config.intercept, identity, trustDomain: config.trustDomain });
+  const inbound = createInbound({
+    ...shared,
+    overload,
+    intercept: config.intercept,
+    identity,
+    trustDomain,
+    applicationHosts: config.applicationHosts,
+  });
 
   const inboundAddress = await listen(inbound.listener.server, config.inbound, "inbound");
   const advertised = config.advertise && { host: config.advertise.host, port: config.advertise.port || inboundAddress.port };
@@ -117,7 +148,7 @@ export async function runSidecar(environment: Environment, signal: AbortSignal, 
   const admin = createAdminServer({
     logging,
     views: new Map<string, (query: URLSearchParams) => unknown>([
-      ["/config", () => ({ ...config, joinToken: "[secret]", instance, revision: mesh.current()?.revision ?? 0 })],
+      ["/config", () => ({ ...config, proof: shownProof(config.proof), instance, revision: mesh.current()?.revision ?? 0 })],
       ["/certs", () => ({ ...describe(), notBefore: new Date(identity.notBefore).toISOString(), chain: identity.certificateChain })],
       ["/clusters", () => outbound.describeDestinations()],
       ["/sessions", () => ({ assumed: outbound.describeSessions(), known: inbound.sessionCount() })],
@@ -191,7 +222,8 @@ export async function runSidecar(environment: Environment, signal: AbortSignal, 
       run: (stop: AbortSignal) =>
         renewForever(
           svid,
-          identity,
+          () => identity,
+          target,
           {
             onRenewed(next) {
               adopt(next);
@@ -213,9 +245,7 @@ export async function runSidecar(environment: Environment, signal: AbortSignal, 
     const deadlineMs = config.drainSeconds * 1000;
     log.info({ event: "draining", deadlineMs }, "draining");
     missing.add("stopping");
-    outbound.listener.drain(deadlineMs);
-    inbound.listener.drain(deadlineMs);
-    await Promise.all([outbound.idle(deadlineMs), inbound.idle(deadlineMs)]);
+    await drain({ inbound, outbound, serves: advertised !== undefined && servesAnything(mesh.current()), deadlineMs, clock });
     outbound.close();
     inbound.close();
     controlPlane.close();
@@ -225,6 +255,15 @@ export async function runSidecar(environment: Environment, signal: AbortSignal, 
     }
     log.info({ event: "stopped" }, "stopped");
   }
+}
+
+/** A service without ports is but a name for a caller. */
+function servesAnything(state: MeshState | undefined): boolean {
+  return [...(state?.served.byScope.values() ?? [])].some(({ ports }) => ports.size > 0);
+}
+
+function shownProof(proof: SidecarConfig["proof"]): SidecarConfig["proof"] {
+  return "joinToken" in proof ? { joinToken: "[secret]" } : proof;
 }
 
 function observe(

@@ -1,10 +1,12 @@
-/** Fails when common/gen is not what proto/ generates: regenerates into a temporary folder and compares. */
-import { execFileSync } from "node:child_process";
+/** Fails when common/gen is not what proto/ generates, or k8s/ not what its sources make: makes all of it anew and compares. */
+import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 const root = join(import.meta.dirname, "..");
+const manifests = spawnSync(process.execPath, [join(root, "cli/kubernetes/generate-manifests.ts"), "--check"], { stdio: "inherit" });
+if (manifests.status !== 0) process.exitCode = 1;
 const buf = join(root, "node_modules/@bufbuild/buf/bin/buf");
 const folder = mkdtempSync(join(tmpdir(), "countersign-gen-"));
 try {

@@ -65,7 +65,7 @@ function expand(document: YamlDocument): readonly Resource[] | readonly Resource
   }
   const { trustDomain, namespace, services } = parsed.data;
   const called = new Set(
-    Object.values(services).flatMap(({ calls }) => calls.flatMap((call) => ("service" in call ? [call.service] : []))),
+    Object.values(services).flatMap(({ calls = [] }) => calls.flatMap((call) => ("service" in call ? [call.service] : []))),
   );
   const resources: Resource[] = [];
   if (trustDomain !== undefined) resources.push(kindSchemas.Mesh.parse({ apiVersion, kind: "Mesh", spec: { trustDomain } }));

@@ -28,7 +28,7 @@ function serviceOf(workload: WorkloadResource, services: readonly ServiceResourc
 export function isServed(workload: WorkloadResource, services: readonly ServiceResource[]): boolean {
   return (
     workload.spec.port !== undefined ||
-    services.some(({ spec }) => spec.calls.some((call) => "service" in call && call.service === workload.metadata.name)) ||
+    services.some(({ spec }) => spec.calls?.some((call) => "service" in call && call.service === workload.metadata.name)) ||
     (serviceOf(workload, services)?.spec.ports.length ?? 0) > 0
   );
 }

@@ -28,6 +28,11 @@ export const meshSpec = z.strictObject({
    * no way out for what it has read; `allow` is for finding out what a mesh calls before it is closed.
    */
   egress: z.enum(["allow", "declared"]).default("declared"),
+  /**
+   * What a service may call that declares no `calls` at all: nothing, or every action of the services of its own namespace. The
+   * latter is for a start, until each service has declared what it needs.
+   */
+  defaultCalls: z.enum(["none", "namespace"]).default("none"),
 });
 
 export type MeshSpec = z.infer<typeof meshSpec>;

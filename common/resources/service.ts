@@ -86,8 +86,8 @@ export const serviceSpec = z.strictObject({
   /** By default the mesh's. */
   tier: z.enum(tiers).optional(),
   enforcement: z.enum(["enforce", "audit"]).default("enforce"),
-  /** What this service calls: the permissions of its service-linked role. */
-  calls: z.array(call).default([]),
+  /** What this service calls: the permissions of its service-linked role. By default the mesh's `defaultCalls`; an empty list is none. */
+  calls: z.array(call).optional(),
   allowEncodedSlashes: z.boolean().default(false),
   /** By default a signature has to be in the Authorization field. */
   presigned: presigned.optional(),

@@ -118,9 +118,23 @@ export function listenTarget(name: string): Variable<ListenTarget> {
 /** The command line's own, which a shell may have set for whatever it starts. */
 const ofTheCommandLine = "COUNTERSIGN_ADMIN_SOCKET";
 
+const linkHost = "SERVICE_HOST";
+const linkForm = /^(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)$/;
+
+/**
+ * Whether Kubernetes made that variable of a Service of the pod's namespace, as it does of each: whatever Services are called, a
+ * sidecar has to start beside them.
+ */
+function isServiceLink(name: string, environment: Environment): boolean {
+  for (let end = name.indexOf("_") + 1; end > 0; end = name.indexOf("_", end) + 1) {
+    if (environment[name.slice(0, end) + linkHost] !== undefined && linkForm.test(name.slice(end))) return true;
+  }
+  return false;
+}
+
 /**
  * Reads every variable of `variables` from `environment`. Throws one ConfigError that names each variable that is
- * missing or malformed, and each `COUNTERSIGN_*` variable that is not among them.
+ * missing or malformed, and each `COUNTERSIGN_*` variable that is not among them, but for those of Services in Kubernetes.
  */
 export function readEnvironment<T extends Readonly<Record<string, Variable<unknown>>>>(
   environment: Environment,
@@ -139,7 +153,7 @@ export function readEnvironment<T extends Readonly<Record<string, Variable<unkno
   }
   const known = [...Object.values(variables).map(({ name }) => name), ofTheCommandLine];
   for (const name of Object.keys(environment)) {
-    if (!name.startsWith("COUNTERSIGN_") || known.includes(name)) continue;
+    if (!name.startsWith("COUNTERSIGN_") || known.includes(name) || isServiceLink(name, environment)) continue;
     const near = nearest(name, known);
     problems.push(`${name}: not a variable of this program${near === undefined ? "" : `; did you mean ${near}?`}`);
   }

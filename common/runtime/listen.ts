@@ -22,7 +22,14 @@ export async function listen(server: Server, target: ListenTarget, what?: string
     return boundAddress(server);
   }
   const where = addressToString(target);
-  await listenOn(server, { host: target.host, port: target.port, backlog }, what === undefined ? where : `${what} address ${where}`);
+  const place = what === undefined ? where : `${what} address ${where}`;
+  try {
+    await listenOn(server, { host: target.host, port: target.port, backlog }, place);
+  } catch (error) {
+    if (target.host !== "::" || (error as { cause?: NodeJS.ErrnoException }).cause?.code !== "EAFNOSUPPORT") throw error;
+    // Every address of a kernel that was started without IPv6.
+    await listenOn(server, { host: "0.0.0.0", port: target.port, backlog }, place);
+  }
   return boundAddress(server);
 }
 

@@ -30,7 +30,7 @@ export function referencesOf(resource: Resource): readonly Reference[] {
     ];
   }
   if (resource.kind !== "Service") return [];
-  return resource.spec.calls.flatMap((call, index) =>
+  return (resource.spec.calls ?? []).flatMap((call, index) =>
     "external" in call
       ? []
       : [{ path: `spec.calls[${index}]`, kind: "Service", namespace: call.namespace ?? namespace, name: call.service, required: false }],
@@ -64,7 +64,7 @@ export function unlistedHosts(resources: Iterable<Resource>, known: readonly Ext
     const listed = known
       .filter(({ metadata }) => metadata.namespace === namespace || metadata.namespace === meshNamespace)
       .flatMap(({ spec }) => spec.hosts);
-    return from.spec.calls.flatMap((call, index) => {
+    return (from.spec.calls ?? []).flatMap((call, index) => {
       if (!("external" in call)) return [];
       const wildcard = call.external.replace(/^[^.]*/, "*");
       if (listed.includes(call.external) || listed.includes(wildcard)) return [];

@@ -13,6 +13,8 @@ export interface AttestationContext {
   readonly state: MeshState;
   /** The verified client certificate of the connection, where there is one. */
   readonly peer: Peer | undefined;
+  /** IP address that the call comes from. */
+  readonly address: string;
 }
 
 export interface Attestor<Kind extends ProofKind> {

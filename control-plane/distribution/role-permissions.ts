@@ -67,7 +67,7 @@ function rolesByService(roles: ReadonlyMap<string, Role>): RolesByService {
   for (const role of roles.values()) {
     const services = new Set(role.policies.flatMap(({ document }) => (document === undefined ? ["*"] : servicesNamedIn(document))));
     if ([...services].some((service) => /[*?]/.test(service))) any.push(role);
-    else for (const service of services) named.set(service, [...(named.get(service) ?? []), role]);
+    else for (const service of services) named.getOrInsertComputed(service, () => []).push(role);
   }
   const index = { named, any };
   rolesByServiceOf.set(roles, index);

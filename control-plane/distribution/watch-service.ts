@@ -16,15 +16,23 @@ import type { Peer, PeerRegister } from "../server/peer.ts";
 import { RequestError } from "../server/request-error.ts";
 import { reportRefusal } from "../server/unary.ts";
 import type { CallReport } from "../server/unary.ts";
+import type { SpiffeId } from "../../common/spiffe/id.ts";
 import type { Distributor, Subscription } from "./distributor.ts";
+import type { Member } from "./snapshot.ts";
 
 const helloMilliseconds = 10_000;
 
 type WatchCall = ServerDuplexStream<WatchRequest, WatchResponse>;
 
+interface WatchingSidecar extends ConnectedSidecar, Member {
+  readonly spiffeId: SpiffeId;
+}
+
 export interface WatchService {
   readonly implementation: MeshServiceServer;
   readonly connected: () => readonly ConnectedSidecar[];
+  /** How many sidecars are connected, and how many have acknowledged all that concerns them in the present state. */
+  readonly holders: () => { readonly connected: number; readonly holding: number };
   /** Ends every stream, so that sidecars look for a control plane that stays. */
   readonly close: () => void;
 }
@@ -38,10 +46,10 @@ export function createWatchService(options: {
   readonly report: CallReport;
 }): WatchService {
   const { view, peers, registry, distributor, clock, report } = options;
-  const streams = new Map<WatchCall, { readonly sidecar: ConnectedSidecar | undefined; readonly finish: (error: unknown) => void }>();
+  const streams = new Map<WatchCall, { readonly sidecar: WatchingSidecar | undefined; readonly finish: (error: unknown) => void }>();
 
   function watch(call: WatchCall): void {
-    let sidecar: ConnectedSidecar | undefined;
+    let sidecar: WatchingSidecar | undefined;
     let subscription: Subscription | undefined;
     let registration: Promise<Registration> | undefined;
     let finished = false;
@@ -65,7 +73,7 @@ export function createWatchService(options: {
     const start = async (peer: Peer, hello: Hello): Promise<void> => {
       const { instance, inboundAddress, version } = checkedHello(hello);
       const { spiffeId } = peer.leaf;
-      sidecar = { spiffeId, instance, inboundAddress, acknowledgedRevision: 0 };
+      sidecar = { spiffeId, instance, inboundAddress, acknowledgedRevision: 0, address: peer.address };
       streams.set(call, { sidecar, finish });
       report.metrics.connectedSidecars.inc();
       report.logger.info({ spiffeId, instance, inboundAddress, version, peer: peer.address }, "sidecar connected");
@@ -86,6 +94,7 @@ export function createWatchService(options: {
       if (finished) return;
       subscription = distributor.subscribe({
         spiffeId,
+        address: peer.address,
         send(snapshot) {
           // One at a time: the next is made when this one is on its way, from what is true then.
           call.write({ snapshot }, () => subscription?.ready());
@@ -145,7 +154,17 @@ export function createWatchService(options: {
 
   return {
     implementation: { watch },
-    connected: () => [...streams.values()].flatMap(({ sidecar }) => (sidecar === undefined ? [] : [{ ...sidecar }])),
+    connected: () =>
+      [...streams.values()].flatMap(({ sidecar }) => {
+        if (sidecar === undefined) return [];
+        const { spiffeId, instance, inboundAddress, acknowledgedRevision } = sidecar;
+        return [{ spiffeId, instance, inboundAddress, acknowledgedRevision }];
+      }),
+    holders() {
+      const sidecars = [...streams.values()].flatMap(({ sidecar }) => sidecar ?? []);
+      const holding = sidecars.filter((sidecar) => sidecar.acknowledgedRevision >= distributor.settledRevision(sidecar));
+      return { connected: sidecars.length, holding: holding.length };
+    },
     close() {
       for (const { finish } of streams.values())
         finish(new RequestError("unavailable", "shutting-down", "the control plane is shutting down"));

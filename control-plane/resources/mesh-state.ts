@@ -1,6 +1,6 @@
 /**
- * What the store says at one revision, read once and then immutable: the resources, the registered endpoints and the
- * sealed keys of the token service. Decisions and snapshots are functions of it.
+ * What the store says at one revision, read once and then immutable: the resources, what a cluster's Services add to them, the
+ * registered endpoints and the sealed keys of the token service. Decisions and snapshots are functions of it.
  */
 import { describeResource } from "../../common/resources/resource.ts";
 import type {
@@ -22,10 +22,13 @@ import { trustDomainFromString } from "../../common/spiffe/trust-domain.ts";
 import type { TrustDomain } from "../../common/spiffe/trust-domain.ts";
 import type { TrustBundle } from "../../common/gen/mesh/v1/identity.ts";
 import { bundleFromBytes, bundleKey } from "../distribution/bundle-record.ts";
+import { nameOfServiceRecord, serviceRecordFromBytes, serviceRecordPrefix } from "../kubernetes/service-record.ts";
+import type { ServiceRecord } from "../kubernetes/service-record.ts";
 import { endpointFromBytes, endpointPrefix } from "../registry/endpoint.ts";
 import type { RegisteredEndpoint } from "../registry/endpoint.ts";
 import type { Entry } from "../store/store.ts";
 import { epochPrefix } from "../sts/epochs.ts";
+import { mergeService } from "./merge-service.ts";
 
 export const resourcePrefix = "resources/";
 
@@ -44,8 +47,10 @@ export interface MeshState {
   readonly region: string;
   /** Those registered with an identity; several may share one. */
   readonly workloadsById: ReadonlyMap<SpiffeId, readonly WorkloadResource[]>;
-  /** These five by `<namespace>/<name>`, in the order of their keys. */
+  /** These by `<namespace>/<name>`, in the order of their keys. */
   readonly services: ReadonlyMap<string, ServiceResource>;
+  /** Of services that a cluster has, which pods are behind them; the same keys. */
+  readonly instances: ReadonlyMap<string, ServiceInstances>;
   readonly workloads: ReadonlyMap<string, WorkloadResource>;
   readonly roles: ReadonlyMap<string, RoleResource>;
   readonly policies: ReadonlyMap<string, PolicyResource>;
@@ -58,6 +63,14 @@ export interface MeshState {
   readonly epochs: ReadonlyMap<string, Entry>;
   /** Every resource and its store entry, by key. */
   readonly resources: ReadonlyMap<string, StoredResource>;
+}
+
+/** IP addresses, each in one written form. */
+export interface ServiceInstances {
+  /** Calls may go there. */
+  readonly ready: ReadonlySet<string>;
+  /** Those, and the ones that are starting or ending. */
+  readonly all: ReadonlySet<string>;
 }
 
 export interface StoredResource {
@@ -80,6 +93,7 @@ export class MeshStateError extends Error {
 /** What one entry of the store holds, so that an entry that did not change is not parsed again. */
 export type Parsed =
   | { readonly kind: "resource"; readonly stored: StoredResource }
+  | { readonly kind: "service-record"; readonly record: ServiceRecord }
   | { readonly kind: "endpoint"; readonly endpoint: RegisteredEndpoint }
   | { readonly kind: "epoch"; readonly entry: Entry }
   | { readonly kind: "bundle"; readonly bundle: TrustBundle }
@@ -94,6 +108,7 @@ export function parseEntry(entry: Entry): Parsed {
       if (keyOfResource(resource) !== entry.key) throw new Error(`it holds ${describeResource(resource)}`);
       return { kind: "resource", stored: { resource, entry } };
     }
+    if (entry.key.startsWith(serviceRecordPrefix)) return { kind: "service-record", record: serviceRecordFromBytes(entry.value) };
     if (entry.key === bundleKey) return { kind: "bundle", bundle: bundleFromBytes(entry.value) };
     if (entry.key.startsWith(endpointPrefix)) return { kind: "endpoint", endpoint: endpointFromBytes(entry.key, entry.value) };
   } catch (error) {
@@ -107,7 +122,8 @@ export function parseEntry(entry: Entry): Parsed {
 export function buildMeshState(revision: number, entries: ReadonlyMap<string, Parsed>): MeshState {
   let mesh: MeshResource | undefined;
   let bundle: TrustBundle | undefined;
-  const services = new Map<string, ServiceResource>();
+  const declared = new Map<string, ServiceResource>();
+  const records = new Map<string, ServiceRecord>();
   const workloads = new Map<string, WorkloadResource>();
   const roles = new Map<string, RoleResource>();
   const policies = new Map<string, PolicyResource>();
@@ -121,12 +137,13 @@ export function buildMeshState(revision: number, entries: ReadonlyMap<string, Pa
     if (parsed.kind === "endpoint") endpoints.push(parsed.endpoint);
     if (parsed.kind === "bundle") ({ bundle } = parsed);
     if (parsed.kind === "epoch") epochs.set(key, parsed.entry);
+    if (parsed.kind === "service-record") records.set(key.slice(serviceRecordPrefix.length), parsed.record);
     if (parsed.kind !== "resource") continue;
     const { resource } = parsed.stored;
     resources.set(key, parsed.stored);
     const name = `${resource.metadata.namespace}/${resource.metadata.name}`;
     if (resource.kind === "Mesh") mesh = resource;
-    else if (resource.kind === "Service") services.set(name, resource);
+    else if (resource.kind === "Service") declared.set(name, resource);
     else if (resource.kind === "Workload") workloads.set(name, resource);
     else if (resource.kind === "Role") roles.set(name, resource);
     else if (resource.kind === "Policy") policies.set(name, resource);
@@ -142,7 +159,10 @@ export function buildMeshState(revision: number, entries: ReadonlyMap<string, Pa
     mesh,
     trustDomain,
     region: mesh.spec.region ?? regionOfTrustDomain(mesh.spec.trustDomain),
-    services,
+    services: servicesOf(declared, records),
+    instances: new Map(
+      [...records].flatMap(([name, { instances }]) => (instances === undefined ? [] : [[name, instancesFrom(instances)]])),
+    ),
     workloads,
     workloadsById: Map.groupBy(workloads.values(), (workload) => identityOfWorkload(workload, trustDomain)),
     roles,
@@ -154,4 +174,19 @@ export function buildMeshState(revision: number, entries: ReadonlyMap<string, Pa
     epochs,
     resources,
   };
+}
+
+function servicesOf(
+  declared: ReadonlyMap<string, ServiceResource>,
+  records: ReadonlyMap<string, ServiceRecord>,
+): ReadonlyMap<string, ServiceResource> {
+  if (records.size === 0) return declared;
+  const services = new Map(declared);
+  for (const [key, record] of records)
+    services.set(key, mergeService(nameOfServiceRecord(serviceRecordPrefix + key), record, declared.get(key)));
+  return new Map([...services].sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+function instancesFrom({ ready, unready }: NonNullable<ServiceRecord["instances"]>): ServiceInstances {
+  return { ready: new Set(ready), all: new Set([...ready, ...unready]) };
 }

@@ -61,13 +61,14 @@ export function createPeerRegister(bundles: () => TrustBundles, now: () => numbe
       if (leaf === undefined) throw new RequestError("unauthenticated", "unknown-certificate", "the client certificate is not known");
       if (now() / 1000 > leaf.notAfter)
         throw new RequestError("unauthenticated", "expired-certificate", "the client certificate has expired");
-      return { leaf, address: ipOf(call.getPeer()) };
+      return { leaf, address: addressOfCall(call) };
     },
   };
 }
 
-/** `getPeer` says `address:port`, IPv6 without brackets. */
-function ipOf(peer: string): string {
+/** The IP address that a call comes from. `getPeer` says `address:port`, IPv6 without brackets. */
+export function addressOfCall(call: CallOrigin): string {
+  const peer = call.getPeer();
   return peer.slice(0, peer.lastIndexOf(":")).replace(/^::ffff:(?=\d+\.)/, "");
 }
 

@@ -1,6 +1,7 @@
 /**
  * Roles as they are in force: those that `Role` resources declare, and for every service the service-linked role that may do
- * what the service declared in `calls`, and that only the service's own identities may assume.
+ * what the service declared in `calls` (or, where it declared nothing, what `Mesh.spec.defaultCalls` says), and that only the
+ * service's own identities may assume.
  */
 import { formatRoleArn } from "../../common/policy/arn.ts";
 import { policyFromValue } from "../../common/policy/document.ts";
@@ -49,6 +50,9 @@ export function parseStoredPolicy(value: IamDocument, kind: PolicyKind): PolicyD
 }
 
 const linkedPermissions = new WeakMap<ServiceResource, PolicyDocument>();
+/** With names of the greatest length they stay within what a document may have. */
+const servicesInDocument = 64;
+const namespacePermissionsOf = new WeakMap<MeshState, Map<string, readonly PolicyDocument[]>>();
 const rolesByState = new WeakMap<MeshState, ReadonlyMap<string, Role>>();
 
 export function serviceLinkedRoleArn(service: ServiceResource, trustDomain: string): string {
@@ -73,27 +77,57 @@ export function rolesOf(state: MeshState): ReadonlyMap<string, Role> {
   return roles;
 }
 
-function serviceLinkedRole(service: ServiceResource, { trustDomain }: MeshState): Role {
+function serviceLinkedRole(service: ServiceResource, state: MeshState): Role {
   const { name, namespace } = service.metadata;
-  let document = linkedPermissions.get(service);
-  if (document === undefined) {
-    const calls = service.spec.calls.map((call) =>
-      "external" in call ? { ...call, namespace } : { ...call, namespace: call.namespace ?? namespace },
-    );
-    document = permissionsFromCalls(trustDomain, calls);
-    linkedPermissions.set(service, document);
-  }
+  const { trustDomain, mesh } = state;
+  const byDefault = service.spec.calls === undefined && mesh.spec.defaultCalls === "namespace";
+  const documents = byDefault ? namespacePermissions(state, namespace) : [declaredPermissions(service, trustDomain)];
   return {
     arn: serviceLinkedRoleArn(service, trustDomain),
     namespace,
     name: `service-linked/${name}`,
     trust: { by: "identity", ids: identitiesOfService(service, trustDomain) },
-    policies: [{ name: `service-linked/${name}/calls`, document, mode: "enforce" }],
+    policies: documents.map((document, index) => ({
+      name: byDefault ? `service-linked/${name}/default-calls/${index}` : `service-linked/${name}/calls`,
+      document,
+      mode: "enforce",
+    })),
     boundary: undefined,
     maxSessionSeconds: longestSessionSeconds,
     tags: new Map(),
     revokedBeforeSeconds: 0,
   };
+}
+
+function declaredPermissions(service: ServiceResource, trustDomain: string): PolicyDocument {
+  const known = linkedPermissions.get(service);
+  if (known !== undefined) return known;
+  const { namespace } = service.metadata;
+  const calls = (service.spec.calls ?? []).map((call) =>
+    "external" in call ? { ...call, namespace } : { ...call, namespace: call.namespace ?? namespace },
+  );
+  const document = permissionsFromCalls(trustDomain, calls);
+  linkedPermissions.set(service, document);
+  return document;
+}
+
+/**
+ * Every action of every service of the namespace that can be called, one statement a service: a wildcard would take in what is
+ * no service, such as the hosts outside the mesh. Several documents where one would be too large.
+ */
+function namespacePermissions(state: MeshState, namespace: string): readonly PolicyDocument[] {
+  const byNamespace = namespacePermissionsOf.get(state) ?? new Map<string, readonly PolicyDocument[]>();
+  namespacePermissionsOf.set(state, byNamespace);
+  const known = byNamespace.get(namespace);
+  if (known !== undefined) return known;
+  const calls = [...state.services.values()]
+    .filter(({ metadata, spec }) => metadata.namespace === namespace && spec.ports.length > 0)
+    .map(({ metadata }) => ({ service: metadata.name, namespace }));
+  const documents = Array.from({ length: Math.ceil(calls.length / servicesInDocument) }, (_, index) =>
+    permissionsFromCalls(state.trustDomain, calls.slice(index * servicesInDocument, (index + 1) * servicesInDocument)),
+  );
+  byNamespace.set(namespace, documents);
+  return documents;
 }
 
 function declaredRole({ metadata: { name, namespace }, spec }: RoleResource, state: MeshState): Role {

@@ -89,7 +89,7 @@ export function createTokenService(options: {
 
     resolveSession: unary("ResolveSession", report, async ({ sessionToken, scopeService, date }, origin) => {
       const state = view.current();
-      const { leaf } = requirePeer(peers, origin, state);
+      const { leaf, address } = requirePeer(peers, origin, state);
       // First of all: a stranger does not learn whether a token is good.
       checkServes(leaf.spiffeId, scopeService, state);
       const session = await verify(sessionToken, state);
@@ -97,7 +97,7 @@ export function createTokenService(options: {
       checkSessionStands(session, state);
       const signingKey = scopedKey(session, epochOf(session, state), date, state.region, scopeService);
       report.metrics.resolutions.inc();
-      return { signingKey, accessKeyId: session.accessKeyId, revision: distributor.settledRevision(leaf.spiffeId) };
+      return { signingKey, accessKeyId: session.accessKeyId, revision: distributor.settledRevision({ spiffeId: leaf.spiffeId, address }) };
     }),
 
     getCallerIdentity: unary("GetCallerIdentity", report, async ({ sessionToken }, origin) => {

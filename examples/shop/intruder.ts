@@ -13,6 +13,7 @@ import { formatAmzDate } from "../../common/sigv4/amz-date.ts";
 import { deriveSigningKey } from "../../common/sigv4/signing-key.ts";
 import { createRequestSigner } from "../../common/sigv4/sign.ts";
 import { callUnary, connectControlPlane, type ControlPlaneTarget } from "../../sidecar/sync/control-plane.ts";
+import { createProof } from "../../sidecar/sync/proof.ts";
 import { attest } from "../../sidecar/sync/svid.ts";
 import { tlsProfile, type Identity } from "../../sidecar/tls/profile.ts";
 import type { AssumeRoleResponse } from "../../common/gen/mesh/v1/token.ts";
@@ -20,7 +21,9 @@ import type { AssumeRoleResponse } from "../../common/gen/mesh/v1/token.ts";
 /** Proves itself with a join token, as a sidecar does. */
 export async function becomeWorkload(target: ControlPlaneTarget, joinToken: string, signal: AbortSignal): Promise<Identity> {
   const log = createLogging({ name: "intruder", level: "silent" }).logger;
-  return await attest({ target, clock: systemClock, random: Math.random, log }, joinToken, signal);
+  const anchor = { read: () => Promise.resolve(target) };
+  const options = { anchor, proof: createProof({ joinToken }), clock: systemClock, random: Math.random, log };
+  return (await attest(options, () => undefined, signal)).identity;
 }
 
 export async function assumeRole(

@@ -35,6 +35,8 @@ export interface InboundListener {
   enforce(revocations: IdentityRevocations): void;
   /** Ends calls that take too long to come. */
   sweep(): void;
+  /** Resolves when nobody is connected, or after the deadline; whoever comes is served meanwhile. */
+  vacant(deadlineMs: number): Promise<void>;
   /** No new connections or requests; those under way are answered. */
   drain(deadlineMs: number): void;
   destroy(): void;
@@ -72,6 +74,10 @@ export function createInboundListener(options: InboundListenerOptions): InboundL
   const { metrics, log } = options;
   const open = new Set<Open>();
   const lives = createConnectionLives(options.clock);
+  /** Those that have yet to show who they are, by the client's address. */
+  const arriving = new Map<string, Socket>();
+  /** Told when nobody is connected. */
+  let vacated: (() => void) | undefined;
 
   const tls = createTlsServer({
     ...secureContextOptions(options.identity),
@@ -87,6 +93,9 @@ export function createInboundListener(options: InboundListenerOptions): InboundL
       socket.destroy();
       return;
     }
+    const from = clientOf(socket);
+    arriving.set(from, socket);
+    socket.once("close", () => arriving.delete(from));
     const original = originalOf(socket);
     // Other sidecars come to this port itself; who was redirected meant the application, and may know nothing of the mesh.
     if (original && mayBringOwnTls(options.served(), original)) plain(socket, original);
@@ -134,6 +143,7 @@ export function createInboundListener(options: InboundListenerOptions): InboundL
   function attend(socket: Socket, front: FrontConnection<Exchange>, leaf: LeafCertificate | undefined): void {
     const entry: Open = { socket, front, leaf };
     open.add(entry);
+    arriving.delete(clientOf(socket));
     metrics.connections.set(open.size);
     readInto(socket, readBuffer, (chunk) => front.receive(chunk));
     socket.on("drain", () => front.writable());
@@ -142,6 +152,7 @@ export function createInboundListener(options: InboundListenerOptions): InboundL
       front.closed();
       open.delete(entry);
       metrics.connections.set(open.size);
+      if (open.size === 0) vacated?.();
     });
   }
 
@@ -200,8 +211,17 @@ export function createInboundListener(options: InboundListenerOptions): InboundL
     sweep() {
       for (const { front } of open) front.calls((exchange) => options.calls.expire(exchange));
     },
+    async vacant(deadlineMs) {
+      if (open.size === 0) return;
+      const { promise, resolve } = Promise.withResolvers<void>();
+      vacated = resolve;
+      const timer = setTimeout(resolve, deadlineMs);
+      await promise;
+      clearTimeout(timer);
+    },
     drain(deadlineMs) {
       server.close();
+      for (const socket of arriving.values()) socket.destroy();
       for (const { front } of open) front.drain(deadlineMs);
     },
     destroy() {
@@ -209,6 +229,10 @@ export function createInboundListener(options: InboundListenerOptions): InboundL
     },
     idle: (deadlineMs) => untilClosed(server, deadlineMs),
   };
+}
+
+function clientOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`;
 }
 
 /** OpenSSL's words for what clients do wrong, as a closed list of ours: what a peer sends must not become a label. */

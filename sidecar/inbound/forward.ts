@@ -41,24 +41,47 @@ const bodied: ReadonlySet<string> = new Set(["POST", "PUT", "PATCH"]);
 
 /** The ways to one address of an application, each made when it is first needed. */
 interface AppLinks {
+  readonly address: Address;
   http: Link<Exchange> | undefined;
   h2: Link<Exchange> | undefined;
   tcp: Link<Exchange> | undefined;
 }
 
-export function createForwarder(responder: Responder): Forwarder {
+/**
+ * `hosts`: where the application may listen. One after the other is tried until a connection is made, and the one that took it is
+ * asked from then on.
+ */
+export function createForwarder(responder: Responder, hosts: readonly string[]): Forwarder {
   const byAddress = new Map<string, AppLinks>();
   /** The same, for those who have the port at hand. */
   const byPort = new WeakMap<ServedPort, AppLinks>();
+  /** Hosts that did not take the call's connection. */
+  const failed = new WeakMap<Exchange, number>();
 
   function linksOf(port: ServedPort): AppLinks {
-    let links = byPort.get(port);
-    if (links) return links;
-    const key = addressToString(port.application);
-    links = byAddress.get(key) ?? { http: undefined, h2: undefined, tcp: undefined };
-    byAddress.set(key, links);
+    const links = byPort.get(port) ?? linksTo(port.application);
     byPort.set(port, links);
     return links;
+  }
+
+  function linksTo(address: Address): AppLinks {
+    const key = addressToString(address);
+    const links = byAddress.get(key) ?? { address, http: undefined, h2: undefined, tcp: undefined };
+    byAddress.set(key, links);
+    return links;
+  }
+
+  /** Nobody listened at `address`. */
+  function elsewhere(exchange: Exchange, address: Address): boolean {
+    const { port, caller } = exchange;
+    const next = hosts[(hosts.indexOf(address.host) + 1) % hosts.length];
+    if (!port || !caller || next === undefined) return false;
+    byPort.set(port, linksTo({ host: next, port: address.port }));
+    const tried = (failed.get(exchange) ?? 0) + 1;
+    if (tried >= hosts.length) return false;
+    failed.set(exchange, tried);
+    send(exchange, port, caller);
+    return true;
   }
 
   function linkOptions(address: Address): LinkOptions<Exchange> {
@@ -71,14 +94,19 @@ export function createForwarder(responder: Responder): Forwarder {
       },
       onComplete: (exchange) => responder.completed(exchange),
       onFailure: (exchange, reason, detail) => responder.refuse(exchange, { reason, detail }),
+      elsewhere: (exchange) => elsewhere(exchange, address),
     };
   }
 
-  function choose({ exchange, port }: Permit): Link<Exchange> {
+  function choose(exchange: Exchange, port: ServedPort): Link<Exchange> {
     const links = linksOf(port);
-    if (exchange.tunnel && exchange.protocol === "") return (links.tcp ??= createTunnelLink(linkOptions(port.application)));
-    if (speaksHttp2(exchange, port)) return (links.h2 ??= createHttp2Link(linkOptions(port.application)));
-    return (links.http ??= createHttp1Pool(linkOptions(port.application)));
+    if (exchange.tunnel && exchange.protocol === "") return (links.tcp ??= createTunnelLink(linkOptions(links.address)));
+    if (speaksHttp2(exchange, port)) return (links.h2 ??= createHttp2Link(linkOptions(links.address)));
+    return (links.http ??= createHttp1Pool(linkOptions(links.address)));
+  }
+
+  function send(exchange: Exchange, port: ServedPort, caller: Caller): void {
+    choose(exchange, port).forward(exchange, forwardedHead(exchange, caller));
   }
 
   function* everyLink(): Generator<Link<Exchange>> {
@@ -89,9 +117,9 @@ export function createForwarder(responder: Responder): Forwarder {
 
   return {
     forward(permit) {
-      const { exchange } = permit;
+      const { exchange, port, caller } = permit;
       exchange.forwardedAt = performance.now();
-      choose(permit).forward(exchange, forwardedHead(exchange, permit.caller));
+      send(exchange, port, caller);
     },
     inFlight() {
       let total = 0;

@@ -29,6 +29,8 @@ export interface InboundOptions {
   readonly trustDomain: string;
   readonly identity: Identity;
   readonly intercept: InterceptMode;
+  /** Where the application may listen. */
+  readonly applicationHosts: readonly string[];
   readonly overload: Overload;
   readonly verify: (socket: TLSSocket) => LeafCertificate;
   readonly registry: Registry;
@@ -87,7 +89,7 @@ export function createInbound(options: InboundOptions): Inbound {
     maxSessions,
   });
   const skewSeconds = () => settings()?.maxClockSkewSeconds || defaultSkewSeconds;
-  const forwarder = createForwarder(responder);
+  const forwarder = createForwarder(responder, options.applicationHosts);
   const plaintext = createPlaintextCallers(options.registry, clock.now);
   const calls = createInboundCalls({
     served: () => mesh.current()?.served,

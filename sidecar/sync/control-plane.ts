@@ -37,6 +37,8 @@ const channelOptions: ChannelOptions = {
   "grpc.keepalive_permit_without_calls": 1,
   "grpc.max_receive_message_length": 16 * 1024 * 1024,
   "grpc.enable_retries": 0,
+  // A proxy of the environment is for the application's calls.
+  "grpc.enable_http_proxy": 0,
   // TLS takes no address for a server name, and the name is not what the control plane is known by.
   "grpc.ssl_target_name_override": "control-plane",
   // Each client has its own identity: a channel shared through the global pool would keep the old certificate.

@@ -29,6 +29,9 @@ export interface Watch {
   reconnect(): void;
 }
 
+/** How long the end of a stream is waited for. */
+const farewellMs = 1000;
+
 export function createWatch(options: WatchOptions): Watch {
   const { log } = options;
   let held = 0;
@@ -94,7 +97,12 @@ export function createWatch(options: WatchOptions): Watch {
         stream.on("end", () => ended(undefined));
         stream.write({ message: { $case: "hello", value: options.hello } });
       };
-      const abort = () => current?.end();
+      const abort = () => {
+        const stream = current;
+        stream?.end();
+        // A control plane that does not answer finds out by itself.
+        setTimeout(() => stream?.cancel(), farewellMs).unref();
+      };
       replace = open;
       signal.addEventListener("abort", abort, { once: true });
       open();

@@ -1,13 +1,13 @@
 /** SIGTERM to a real sidecar: what is under way is finished, nothing new begins, and the process ends with 0. */
-import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createServer, request as httpRequest, type IncomingMessage, type ServerResponse } from "node:http";
 import { connect } from "node:net";
-import { createInterface } from "node:readline";
 import { buffer } from "node:stream/consumers";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { addressOf, call } from "./clients.ts";
-import { countersign, listening, startMesh, until, type LogLine, type TestMesh } from "./harness.ts";
+import type { Environment } from "../../common/runtime/environment.ts";
+import { listening, startMesh, until, type LogLine, type TestMesh } from "./harness.ts";
+import { between, spawnMember } from "./sidecar-process.ts";
 
 const yaml = `
 { apiVersion: countersign.dev/v1, kind: Mesh, spec: { trustDomain: test.example } }
@@ -43,36 +43,8 @@ beforeEach(() => {
   held.length = 0;
 });
 
-interface SidecarProcess {
-  readonly ready: LogLine;
-  readonly logs: readonly LogLine[];
-  terminate(): void;
-  /** Exit code, or the signal's name. */
-  readonly exited: Promise<number | string>;
-}
-
-async function spawnSidecar(workload: string, environment: Record<string, string> = {}): Promise<SidecarProcess> {
-  const { token } = await mesh.admin.createJoinToken("shop", workload);
-  const child = spawn(countersign, ["sidecar"], {
-    env: {
-      PATH: process.env["PATH"],
-      COUNTERSIGN_TRUST_DOMAIN: mesh.trustDomain,
-      COUNTERSIGN_CONTROL_PLANE: mesh.controlPlane.grpc,
-      COUNTERSIGN_TRUST_BUNDLE: mesh.controlPlane.bundle,
-      COUNTERSIGN_JOIN_TOKEN: token,
-      COUNTERSIGN_APP: `127.0.0.1:${port}`,
-      COUNTERSIGN_DRAIN_SECONDS: "30",
-      ...Object.fromEntries(["OUTBOUND", "INBOUND", "ADMIN", "METRICS", "HEALTH"].map((name) => [`COUNTERSIGN_${name}`, "127.0.0.1:0"])),
-      ...environment,
-    },
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  const logs: LogLine[] = [];
-  createInterface({ input: child.stdout }).on("line", (line) => logs.push(JSON.parse(line) as LogLine));
-  const exited = once(child, "exit").then(([code, signal]) => (code as number | null) ?? String(signal));
-  const ready = await until("the sidecar is ready", () => logs.find(({ event }) => event === "ready"));
-  return { ready, logs, exited, terminate: () => child.kill("SIGTERM") };
-}
+const spawnSidecar = (workload: string, environment: Environment = {}) =>
+  spawnMember(mesh, workload, { COUNTERSIGN_APP: `127.0.0.1:${port}`, ...environment });
 
 const field = (line: LogLine, name: string) => String(line[name]);
 
@@ -152,9 +124,6 @@ test("an idle sidecar ends at once", async () => {
   await fetch(`http://${field(sidecar.ready, "admin")}/config`);
   sidecar.terminate();
   expect(await sidecar.exited).toBe(0);
-  const [draining, stopped] = ["draining", "stopped"].map((event) =>
-    Number(sidecar.logs.find((line) => line["event"] === event)?.["time"]),
-  );
-  expect(Number(stopped) - Number(draining)).toBeLessThan(5000);
+  expect(between(sidecar, "draining", "stopped")).toBeLessThan(5000);
   idle.destroy();
 });

@@ -85,7 +85,7 @@ describe("admin", () => {
 
 test("health: alive at once, ready when nothing is missing", async () => {
   const missing = ["certificate"];
-  const server = createHealthServer(() => missing);
+  const server = createHealthServer({ problems: () => missing, probe: () => undefined });
   expect((await ask(server, "/healthz")).status).toBe(200);
   const not = await ask(server, "/readyz");
   expect(not.status).toBe(503);

@@ -1,4 +1,4 @@
-/** What the three services have in common: JSON over plain HTTP on loopback. Nothing here knows of the mesh. */
+/** What the three services have in common: JSON over plain HTTP, on loopback unless HOST says otherwise. Nothing here knows of the mesh. */
 import { createServer, type IncomingMessage } from "node:http";
 import { json } from "node:stream/consumers";
 
@@ -11,13 +11,18 @@ export type Handler = (method: string, path: string, body: unknown, request: Inc
 
 export function serveJson(name: string, handler: Handler): void {
   const server = createServer((request, response) => {
+    if (process.env["LOG_CALLS"] === "on") process.stdout.write(`${JSON.stringify(describe(request))}\n`);
     void answer(handler, request).then(({ status, body }) => {
       response.writeHead(status, { "content-type": "application/json" });
       response.end(`${JSON.stringify(body)}\n`);
     });
   });
-  server.listen(Number(process.env["PORT"]), "127.0.0.1", () => process.stdout.write(`${name} listens\n`));
+  server.listen(Number(process.env["PORT"]), process.env["HOST"] ?? "127.0.0.1", () => process.stdout.write(`${name} listens\n`));
   process.once("SIGTERM", () => server.close(() => process.exit(0)));
+}
+
+function describe({ method, url, headers }: IncomingMessage): object {
+  return { method, url, host: headers.host, from: headers["x-forwarded-client-cert"] };
 }
 
 async function answer(handler: Handler, request: IncomingMessage): Promise<Answer> {

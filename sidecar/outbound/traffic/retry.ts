@@ -9,7 +9,7 @@
  * - `connect`: there was no connection, so nothing was sent;
  * - `refused`: the peer did nothing for it (REFUSED_STREAM or GOAWAY, RFC 9113 section 8.7), or had no room for a stream;
  * - `lost`: the stream or its connection ended under way, or the peer's application broke off;
- * - `rejected`: the peer's sidecar turned it away, and another may not;
+ * - `rejected`: the peer's sidecar turned it away before its application knew of it, and another may not;
  * - `timeout`: its time is spent, and another try would have none.
  */
 export type TryFailure = "connect" | "refused" | "lost" | "rejected" | "timeout";
@@ -28,11 +28,11 @@ export interface Retryable {
 const idempotent: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]);
 
 /** What each kind of failure leaves open. */
-const afterwards: Readonly<Record<TryFailure, "unsent" | "perhaps-done" | "spent">> = {
+const afterwards: Readonly<Record<TryFailure, "unsent" | "undone" | "perhaps-done" | "spent">> = {
   connect: "unsent",
   refused: "unsent",
   lost: "perhaps-done",
-  rejected: "perhaps-done",
+  rejected: "undone",
   timeout: "spent",
 };
 
@@ -41,5 +41,6 @@ export function mayRetry(failure: TryFailure, call: Retryable): boolean {
   if (call.answered) return false;
   const left = afterwards[failure];
   if (left === "unsent") return call.bodyWhole || !call.bodySent;
+  if (left === "undone") return call.bodyWhole;
   return left === "perhaps-done" && call.bodyWhole && idempotent.has(call.method);
 }

@@ -41,6 +41,22 @@ test("what the command line reads may be set for everything that a shell starts"
   expect(problemsOf({ COUNTERSIGN_DATA: "/data", COUNTERSIGN_ADMIN_SOCKET: "/data/admin.sock" })).toEqual([]);
 });
 
+test("what Kubernetes sets for Services whose names begin like our variables is none of ours", () => {
+  const links = {
+    COUNTERSIGN_DEMO_SERVICE_HOST: "10.96.0.7",
+    COUNTERSIGN_DEMO_SERVICE_PORT: "80",
+    COUNTERSIGN_DEMO_SERVICE_PORT_HTTP_WEB: "80",
+    COUNTERSIGN_DEMO_PORT: "tcp://10.96.0.7:80",
+    COUNTERSIGN_DEMO_PORT_80_TCP: "tcp://10.96.0.7:80",
+    COUNTERSIGN_DEMO_PORT_80_TCP_PROTO: "tcp",
+    COUNTERSIGN_SERVICE_HOST: "10.96.0.8",
+    COUNTERSIGN_PORT: "tcp://10.96.0.8:80",
+  };
+  expect(problemsOf({ COUNTERSIGN_DATA: "/d", ...links })).toEqual([]);
+  expect(problemsOf({ COUNTERSIGN_DATA: "/d", ...links, COUNTERSIGN_DEMO_PORTS: "1", COUNTERSIGN_DEMO: "1" })).toHaveLength(2);
+  expect(problemsOf({ COUNTERSIGN_DATA: "/d", COUNTERSIGN_DEMO_PORT: "1" })).toHaveLength(1);
+});
+
 test("reads every variable, with defaults for what is unset or empty", () => {
   expect(readEnvironment({ COUNTERSIGN_DATA: "/d", COUNTERSIGN_LOG: "", PATH: "/bin" }, variables)).toEqual({
     data: "/d",

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { connect, createServer, type AddressInfo, type Socket } from "node:net";
+import { connect, createServer, type AddressInfo, type ListenOptions, type Socket } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
@@ -46,4 +46,16 @@ test("a descriptor that is no socket is named", async () => {
     code: "address-refused",
     message: expect.stringContaining("inbound socket fd:999") as string,
   });
+});
+
+test("every address is that of IPv4 where the kernel has no IPv6", async () => {
+  await using server = createServer();
+  const listenHere = server.listen.bind(server) as (options: ListenOptions) => typeof server;
+  // As Node says it of a kernel that was started with ipv6.disable=1.
+  server.listen = ((options: ListenOptions) => {
+    if (options.host !== "::") return listenHere(options);
+    setImmediate(() => server.emit("error", Object.assign(new Error("listen EAFNOSUPPORT ::"), { code: "EAFNOSUPPORT" })));
+    return server;
+  }) as typeof server.listen;
+  expect(await listen(server, { host: "::", port: 0 })).toMatchObject({ host: "0.0.0.0" });
 });

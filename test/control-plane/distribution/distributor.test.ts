@@ -6,7 +6,7 @@ import type { MeshState } from "../../../control-plane/resources/mesh-state.ts";
 import { createFakeClock } from "../../fakes/clock.ts";
 import { stateFromYaml } from "../mesh-state.ts";
 
-const orders = fromString("spiffe://prod.example/ns/shop/sa/orders");
+const orders = { spiffeId: fromString("spiffe://prod.example/ns/shop/sa/orders"), address: "10.0.0.1" };
 const service = (port: number) =>
   `{ apiVersion: countersign.dev/v1, kind: Service, metadata: { name: orders, namespace: shop }, spec: { ports: [{ port: ${port} }] } }`;
 
@@ -30,7 +30,7 @@ function setUp() {
   };
   const watch = () => {
     const sent: Snapshot[] = [];
-    const subscription = distributor.subscribe({ spiffeId: orders, send: (snapshot) => void sent.push(snapshot) });
+    const subscription = distributor.subscribe({ ...orders, send: (snapshot) => void sent.push(snapshot) });
     const seen = () => sent.map(({ revision, served }) => [revision, served[0]?.ports[0]?.port]);
     return { seen, subscription };
   };

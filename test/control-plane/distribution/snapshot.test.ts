@@ -1,12 +1,16 @@
 import { describe, expect, test } from "vitest";
 import { policyFromJson } from "../../../common/policy/document.ts";
 import { fromString } from "../../../common/spiffe/id.ts";
-import { buildSnapshot } from "../../../control-plane/distribution/snapshot.ts";
+import type { SpiffeId } from "../../../common/spiffe/id.ts";
+import type { ServiceRecord } from "../../../control-plane/kubernetes/service-record.ts";
+import { buildSnapshot, contentKey } from "../../../control-plane/distribution/snapshot.ts";
 import { stateFromYaml } from "../mesh-state.ts";
+import type { Records } from "../mesh-state.ts";
 
 const id = (account: string) => fromString(`spiffe://prod.example/ns/shop/sa/${account}`);
+const at = (spiffeId: SpiffeId, address = "10.0.0.1") => ({ spiffeId, address });
 const snapshotFor = (yaml: string, account: string, endpoints: readonly string[] = []) =>
-  buildSnapshot(stateFromYaml(yaml, endpoints), { bundles: [], sessionJwks: "{}" }, id(account));
+  buildSnapshot(stateFromYaml(yaml, endpoints), { bundles: [], sessionJwks: "{}" }, at(id(account)));
 const document = (kind: string, name: string, spec: string) =>
   `---\n{ apiVersion: countersign.dev/v1, kind: ${kind}, metadata: { name: ${name}, namespace: shop }, spec: ${spec} }\n`;
 const trust = 'trustPolicy: { Version: "2012-10-17", Statement: [{ Effect: Allow, Principal: "*", Action: "sts:AssumeRole" }] }';
@@ -51,6 +55,157 @@ test("of two services that an identity serves, the one that declares the call le
     document("Service", "b", "{ identities: [{ serviceAccount: twin }], calls: [orders] }");
   const { destinations } = snapshotFor(yaml, "twin");
   expect(destinations.find(({ name }) => name === "orders")?.roleArn).toBe("arn:mesh:iam:prod.example:shop:role/service-linked/b");
+});
+
+describe("host names that several claim", () => {
+  const service = (name: string, namespace: string, spec = "") =>
+    `---\n{ apiVersion: countersign.dev/v1, kind: Service, metadata: { name: ${name}, namespace: ${namespace} }, spec: { ports: [{ port: 80 }] ${spec} } }\n`;
+  const meaning = (yaml: string, namespace: string, records: Records = {}) => {
+    const member = at(fromString(`spiffe://prod.example/ns/${namespace}/sa/x`));
+    const { destinations } = buildSnapshot(stateFromYaml(yaml, [], 1, "", records), { bundles: [], sessionJwks: "{}" }, member);
+    return new Map(destinations.flatMap((each) => each.hostnames.map((hostname) => [hostname, `${each.namespace}/${each.name}`])));
+  };
+
+  test("a bare name is the caller's own namespace's, or the only one's", () => {
+    const yaml = service("orders", "shop") + service("orders", "lab") + service("other", "lab");
+    expect(["shop", "lab", "third"].map((namespace) => meaning(yaml, namespace).get("orders"))).toEqual([
+      "shop/orders",
+      "lab/orders",
+      undefined,
+    ]);
+    expect(meaning(yaml, "third").get("orders.shop")).toBe("shop/orders");
+    expect(meaning(yaml, "third").get("other")).toBe("lab/other");
+  });
+
+  test("a qualified name is its service's, whoever claims it", () => {
+    const yaml =
+      service("a", "lab", ", hostnames: [a, orders.shop.svc, api.example.com]") +
+      service("orders", "shop") +
+      service("b", "shop", ", hostnames: [api.example.com]");
+    expect(meaning(yaml, "lab").get("orders.shop.svc")).toBe("shop/orders");
+    expect(["lab", "shop", "third"].map((namespace) => meaning(yaml, namespace).get("api.example.com"))).toEqual([
+      "lab/a",
+      "shop/b",
+      "lab/a",
+    ]);
+  });
+
+  test("a bare name of a cluster's Service is nobody else's business", () => {
+    const records = {
+      orders: { ports: [{ port: 80, targetPort: 80 }], addresses: [], identities: [], instances: { ready: [], unready: [] } },
+    };
+    expect([meaning("", "lab", records).get("orders"), meaning("", "shop", records).get("orders")]).toEqual([undefined, "shop/orders"]);
+    expect(meaning("", "lab", records).get("orders.shop")).toBe("shop/orders");
+  });
+});
+
+describe("services of a cluster", () => {
+  const record = (ready: string[], more: Partial<ServiceRecord> = {}): ServiceRecord => ({
+    ports: [{ port: 80, targetPort: 8080, protocol: "http" }],
+    addresses: ["10.96.0.10"],
+    identities: [{ namespace: "shop", serviceAccount: "default" }],
+    instances: { ready, unready: [] },
+    ...more,
+  });
+  const endpoints = ["default@instance-a@10.0.0.1:15006", "default@instance-b@10.0.0.2:15006", "default@instance-c@[fd00:0::1]:15006"];
+  const build = (yaml: string, records: Records, address = "10.0.0.1", account = "default") =>
+    buildSnapshot(stateFromYaml(yaml, endpoints, 1, "", records), { bundles: [], sessionJwks: "{}" }, at(id(account), address));
+  const two = {
+    a: record(["10.0.0.1", "fd00::1"]),
+    b: record(["10.0.0.2"], { instances: { ready: ["10.0.0.2"], unready: ["10.0.0.1"] } }),
+  };
+
+  test("go to their own pods, and not to others of the same account", () => {
+    const reached = build("", two).destinations.map(({ name, endpoints }) => [name, endpoints.map(({ instance }) => instance)]);
+    expect(reached).toEqual([
+      ["a", ["instance-a", "instance-c"]],
+      ["b", ["instance-b"]],
+    ]);
+  });
+
+  test.each([
+    ["10.0.0.1", ["a", "b"]],
+    ["10.0.0.2", ["b"]],
+    ["fd00::1", ["a"]],
+    ["10.0.0.9", []],
+  ])("the pod at %s serves %j, ready or not", (address, names) => {
+    expect(build("", two, address).served.map(({ name }) => name)).toEqual(names);
+    expect(contentKey(stateFromYaml("", [], 1, "", two), at(id("default"), address))).toBe(
+      [id("default"), ...names.map((name) => `shop/${name}`)].join(" "),
+    );
+  });
+
+  test("a pod calls as what it serves, and as what its account may where it serves nothing", () => {
+    const roleAt = (address: string) => build("", two, address).destinations[0]?.roleArn;
+    expect(roleAt("10.0.0.2")).toBe("arn:mesh:iam:prod.example:shop:role/service-linked/b");
+    expect(roleAt("10.0.0.9")).toBe("arn:mesh:iam:prod.example:shop:role/service-linked/a");
+    expect(build("", two, "10.0.0.1", "stranger").destinations[0]?.roleArn).toBe("");
+  });
+
+  test("a resource of the same name declares what the cluster does not say, and goes before what it does", () => {
+    const spec =
+      "{ ports: [{ port: 80, permissive: true }, { port: 81, targetPort: 9 }], tier: critical, identities: [{ serviceAccount: x }] }";
+    const [service] = build(document("Service", "a", spec), two, "10.0.0.1", "x").served;
+    expect(service).toMatchObject({
+      tier: "critical",
+      addresses: ["10.96.0.10"],
+      ports: [
+        { port: 80, targetPort: 8080, protocol: "http", permissive: true },
+        { port: 81, targetPort: 9, protocol: "", permissive: false },
+      ],
+    });
+    expect(build(document("Service", "a", spec), two).served.map(({ name }) => name)).toEqual(["b"]);
+  });
+
+  test("without pods that are ready there is nowhere to go", () => {
+    expect(build("", { a: record([]) }).destinations).toMatchObject([{ name: "a", endpoints: [] }]);
+  });
+
+  test("who only calls has a role, whatever the account is called", () => {
+    const caller = { identities: [{ namespace: "shop", serviceAccount: "nightly.job" }], ports: [], addresses: [] };
+    const { destinations, served } = build("", { ...two, "@nightly.job": caller }, "10.0.0.7", "nightly.job");
+    expect(destinations.map(({ name, roleArn }) => [name, roleArn])).toEqual(
+      ["a", "b"].map((name) => [name, "arn:mesh:iam:prod.example:shop:role/service-linked/@nightly.job"]),
+    );
+    expect(served.map(({ name }) => name)).toEqual(["@nightly.job"]);
+  });
+});
+
+describe("calls that nobody declared", () => {
+  const services =
+    orders +
+    document("Service", "quiet", "{}") +
+    document("Service", "closed", "{ calls: [] }") +
+    document("Service", "narrow", "{ calls: [billing] }") +
+    "---\n{ apiVersion: countersign.dev/v1, kind: Service, metadata: { name: elsewhere, namespace: lab }, spec: { ports: [{ port: 80 }] } }\n";
+  const may = (defaultCalls: string, account: string, namespace = "shop") => {
+    const state = stateFromYaml(services, [], 1, `defaultCalls: ${defaultCalls}`);
+    const caller = buildSnapshot(
+      state,
+      { bundles: [], sessionJwks: "{}" },
+      at(fromString(`spiffe://prod.example/ns/${namespace}/sa/${account}`)),
+    );
+    const arn = caller.destinations.find(({ name }) => name === "orders")?.roleArn;
+    const { roles } = buildSnapshot(state, { bundles: [], sessionJwks: "{}" }, at(id("orders")));
+    const documents = roles.find(({ roleArn }) => roleArn === arn)?.policies.map(({ document }) => document) ?? [];
+    return documents.flatMap((text) =>
+      policyFromJson(text, "identity").statements.flatMap(({ action, resource }) => [action.patterns, resource?.patterns]),
+    );
+  };
+  const all = [["orders:*"], ["arn:mesh:orders:prod.example:shop:*"]];
+
+  test("are none, by default", () => {
+    expect(may("none", "quiet")).toEqual([]);
+  });
+  test("are those to its own namespace, where the mesh says so", () => {
+    expect(may("namespace", "quiet")).toEqual(all);
+    expect(may("namespace", "orders")).toEqual(all);
+    expect(may("namespace", "elsewhere", "lab")).toEqual([]);
+  });
+  test("are none for who declared anything, be it nothing", () => {
+    expect(may("namespace", "closed")).toEqual([]);
+    expect(may("namespace", "narrow")).toEqual([]);
+  });
 });
 
 test("a receiver sees only roles, policies and statements that can concern it", () => {
@@ -216,7 +371,7 @@ describe("calls out of the mesh", () => {
     const { externalServices, ownRoles } = buildSnapshot(
       state,
       { bundles: [], sessionJwks: "{}" },
-      fromString("spiffe://prod.example/agent"),
+      at(fromString("spiffe://prod.example/agent")),
     );
     expect(externalServices.map(({ name }) => name)).toEqual(["all"]);
     expect(ownRoles).toEqual([]);

@@ -25,6 +25,7 @@ export interface IssueSvidRequest {
   proof:
     | { $case: "joinToken"; value: JoinTokenProof }
     | { $case: "svid"; value: SvidProof }
+    | { $case: "kubernetes"; value: KubernetesProof }
     | undefined;
   /** Wished for; the mesh's own limits win. 0 takes the mesh's default. */
   lifetimeSeconds: number;
@@ -37,6 +38,14 @@ export interface JoinTokenProof {
 
 /** The client certificate of this very connection is the proof: renewal of the same id. */
 export interface SvidProof {
+}
+
+/**
+ * A projected service-account token of Kubernetes, with the audience `countersign` and bound to the caller's pod. Good for as
+ * long as the token and the pod are, and for renewals too.
+ */
+export interface KubernetesProof {
+  token: string;
 }
 
 export interface IssueSvidResponse {
@@ -71,6 +80,9 @@ export const IssueSvidRequest: MessageFns<IssueSvidRequest> = {
         break;
       case "svid":
         SvidProof.encode(message.proof.value, writer.uint32(26).fork()).join();
+        break;
+      case "kubernetes":
+        KubernetesProof.encode(message.proof.value, writer.uint32(42).fork()).join();
         break;
     }
     if (message.lifetimeSeconds !== 0) {
@@ -114,6 +126,14 @@ export const IssueSvidRequest: MessageFns<IssueSvidRequest> = {
             }
 
             message.proof = { $case: "svid", value: SvidProof.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.proof = { $case: "kubernetes", value: KubernetesProof.decode(reader, reader.uint32()) };
             continue;
           }
           case 4: {
@@ -205,6 +225,52 @@ export const SvidProof: MessageFns<SvidProof> = {
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseKubernetesProof(): KubernetesProof {
+  return { token: "" };
+}
+
+export const KubernetesProof: MessageFns<KubernetesProof> = {
+  encode(message: KubernetesProof, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.token !== "") {
+      writer.uint32(10).string(message.token);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): KubernetesProof {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseKubernetesProof();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.token = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;

@@ -32,7 +32,7 @@ const yaml = [
 /** What `account` of namespace shop is told of a TLS connection to a host. */
 async function outcome(account: string, host: string): Promise<string> {
   const id = fromString(`spiffe://prod.example/ns/shop/sa/${account}`);
-  const content = buildSnapshot(stateFromYaml(yaml), { bundles: [], sessionJwks: "{}" }, id);
+  const content = buildSnapshot(stateFromYaml(yaml), { bundles: [], sessionJwks: "{}" }, { spiffeId: id, address: "10.0.0.1" });
   const message = Snapshot.decode(Snapshot.encode({ ...content, revision: 1 }).finish());
   const state: EgressState = createEgressCompiler(id)(message);
   const clock = createFakeClock();

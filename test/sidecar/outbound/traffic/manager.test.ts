@@ -176,6 +176,8 @@ describe("a failed try", () => {
     ["of a PUT whose body has left", { method: "PUT", bodyLeft: true }, "lost", false],
     ["of a GET with an answer under way", { answered: true }, "lost", false],
     ["of a GET that a sidecar refused", {}, "rejected", true],
+    ["of a POST that a sidecar refused", { method: "POST" }, "rejected", true],
+    ["of a POST that a sidecar refused when some of it had left", { method: "POST", bodyLeft: true }, "rejected", false],
     ["of a GET whose time is over", {}, "timeout", false],
   ] as const)("%s", (_, change, failure, again) => {
     expect(manager.failed(underWay(destination(3), change), failure, clock.now())).toBe(again);
@@ -268,7 +270,7 @@ describe("an endpoint", () => {
 
   test("that refuses is not well, though it answers", () => {
     const to = destination(2, settings);
-    const call = underWay(to, { method: "POST" });
+    const call = underWay(to, { method: "POST", bodyLeft: true });
     const { candidate } = call;
     expect(manager.failed(call, "rejected", clock.now())).toBe(false);
     manager.answered(call, false, clock.now());

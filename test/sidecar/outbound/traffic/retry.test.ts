@@ -15,7 +15,7 @@ describe("a call may be made again", () => {
   });
 
   test.each(["POST", "PATCH", "CONNECT", "get", "PROPFIND"])("%s with its body at hand: where nobody can have acted on it", (method) => {
-    expect(after(method, whole)).toEqual(["connect", "refused"]);
+    expect(after(method, whole)).toEqual(["connect", "refused", "rejected"]);
   });
 
   test.each(["GET", "PUT", "POST"])("%s whose body is sent as it comes: while nothing of it has gone", (method) => {
