@@ -92,6 +92,7 @@ export async function startMesh(
       COUNTERSIGN_JOIN_TOKEN: token,
       COUNTERSIGN_SESSION_NAME: `${name}-${++count}`,
       COUNTERSIGN_DRAIN_SECONDS: "10",
+      NODE_OPTIONS: `--import=${join(import.meta.dirname, "collect-on-signal.ts")}`,
     };
     const running = processes.start(name, join(root, "bin/countersign"), ["sidecar"], environment, (line) => {
       if (line.includes('"certificate-renewed"')) renewals++;

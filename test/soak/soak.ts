@@ -13,7 +13,7 @@ import { grpc } from "./lanes/grpc.ts";
 import { large, post, small } from "./lanes/http.ts";
 import { describe, type Lane } from "./lanes/lane.ts";
 import { websocket } from "./lanes/websocket.ts";
-import { sampleMemory, trendsOf, type MemorySample, type Slack } from "./memory-watch.ts";
+import { collectGarbage, sampleMemory, trendsOf, windowSeconds, type MemorySample, type Slack } from "./memory-watch.ts";
 import { startMesh, type Sidecar } from "./mesh.ts";
 import type { Kind, SoakOptions } from "./options.ts";
 import { progressLine, type Findings } from "./report.ts";
@@ -86,7 +86,12 @@ export async function runSoak(
     const context = { outbound: mesh.caller.outbound, tally };
     const running = options.kinds.flatMap((kind) => Array.from({ length: lanesOf[kind] }, () => lanes[kind](context, stop)));
     const looking = (async () => {
+      let collectedAt = 0;
       while (!stop.aborted) {
+        if (secondsSince() - collectedAt >= windowSeconds / 2) {
+          collectedAt = secondsSince();
+          for (const sidecar of watched) collectGarbage(sidecar);
+        }
         await look();
         await delay(lookMs, undefined, { signal: stop }).catch(() => undefined);
       }
