@@ -109,7 +109,9 @@ export function ownCluster(): OwnCluster {
   };
 }
 
-const inNetwork = (command: readonly string[]): readonly string[] => ["nsenter", "--net=/run/netns/countersign-cluster", ...command];
+function inNetwork(command: readonly string[]): readonly string[] {
+  return ["nsenter", `--net=/run/netns/${description?.own?.name}`, ...command];
+}
 
 function connect({ kubeconfig, own }: ClusterDescription): Cluster {
   const program = own === undefined ? ["kubectl"] : inNetwork([join(own.programs, "kubectl")]);

@@ -12,6 +12,8 @@ export interface ClusterDescription {
   readonly kubeconfig: string;
   /** Where it was started here; undefined for somebody else's. */
   readonly own?: {
+    /** Of its network namespace. */
+    readonly name: string;
     /** Certificates, state, `log/` and `pid/` by the names of its programs. */
     readonly folder: string;
     readonly programs: string;
@@ -25,6 +27,11 @@ export interface StartedCluster extends AsyncDisposable {
 /** Why there can be none, and what to do about it; undefined where there can be one. */
 export function withoutCluster(): string | undefined {
   return process.env["KUBECONFIG"] === undefined ? missingForCluster() : missingForForeignCluster();
+}
+
+/** `up` and `down` know it by the same variable. */
+function clusterName(): string {
+  return process.env["COUNTERSIGN_CLUSTER_NAME"] ?? "countersign-cluster";
 }
 
 /**
@@ -44,7 +51,7 @@ export async function startCluster(say: (message: string) => void): Promise<Star
   try {
     const kubeconfig = (await must([join(import.meta.dirname, "up"), folder, programs], { timeoutMs: 5 * 60_000 })).trim();
     return {
-      description: { kubeconfig, own: { folder, programs } },
+      description: { kubeconfig, own: { name: clusterName(), folder, programs } },
       [Symbol.asyncDispose]: kept === undefined ? stop : async () => undefined,
     };
   } catch (error) {
@@ -59,7 +66,7 @@ export async function bringImage({ own }: ClusterDescription, id: string, name: 
   const marks = join(own.folder, "images");
   const mark = join(marks, name.replaceAll(/[/:]/g, "_"));
   if ((await readFile(mark, "utf8").catch(() => "")) === id) return;
-  await loadImage(id, name, [join(own.programs, "ctr"), "--address", "/run/countersign-containerd/containerd.sock"]);
+  await loadImage(id, name, [join(own.programs, "ctr"), "--address", `/run/${own.name}/containerd/containerd.sock`]);
   await mkdir(marks, { recursive: true });
   await writeFile(mark, id);
 }
