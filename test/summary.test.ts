@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { summaryFromReport } from "./summary.ts";
+import { addSummaries, summaryFromReport } from "./summary.ts";
 
 const file = (name: string, status: string, ...statuses: readonly string[]) => ({
   name,
@@ -29,4 +29,14 @@ test("a file that could not be run is a failure", () => {
 
 test("what is no report is refused", () => {
   expect(() => summaryFromReport("{}")).toThrow("testResults");
+});
+
+test("several runs are one, which succeeds where each ran something and succeeded", () => {
+  const good = summary(true, file("/a", "passed", "passed", "skipped"));
+  const bad = summary(false, file("/b", "failed", "passed", "failed"));
+  const skipped = [{ file: "/a", name: "test 1" }];
+  expect(addSummaries([good, good])).toEqual({ passed: 2, failed: 0, skipped: [...skipped, ...skipped], success: true });
+  expect(addSummaries([good, bad])).toEqual({ passed: 2, failed: 1, skipped, success: false });
+  expect(addSummaries([good, summary(true)]).success).toBe(false);
+  expect(addSummaries([]).success).toBe(false);
 });
