@@ -3,12 +3,12 @@ import { readFile } from "node:fs/promises";
 import { text } from "node:stream/consumers";
 import { parse } from "yaml";
 import packageJson from "../package.json" with { type: "json" };
-import type { Json } from "./kubernetes/cel.ts";
+import type { Json } from "../common/injection/cel.ts";
 import { injectText, type InjectOutcome } from "./kubernetes/inject-documents.ts";
-import { InjectError, type InjectionSettings } from "./kubernetes/inject-pod.ts";
-import { defaultSettings } from "./kubernetes/injected.ts";
-import { asObject } from "./kubernetes/json.ts";
-import { settingsConfigMap } from "./kubernetes/names.ts";
+import { InjectError, type InjectionSettings } from "../common/injection/inject-pod.ts";
+import { defaultSettings } from "../common/injection/injected.ts";
+import { asObject } from "../common/injection/json.ts";
+import { settingsConfigMap } from "../common/injection/names.ts";
 
 export interface InjectOptions {
   readonly file: readonly string[];

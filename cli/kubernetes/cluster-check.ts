@@ -13,7 +13,7 @@ import {
   proxyContainerName,
   settingsConfigMap,
   systemNamespace,
-} from "./names.ts";
+} from "../../common/injection/names.ts";
 
 export interface Finding {
   readonly state: "ok" | "failed" | "note";

@@ -7,8 +7,8 @@
  */
 import { jsonSchemaOfKind } from "../../common/resources/json-schema.ts";
 import { kinds, meshName, type Kind } from "../../common/resources/resource.ts";
-import type { Json } from "./cel.ts";
-import { asObject, type JsonObject } from "./json.ts";
+import type { Json } from "../../common/injection/cel.ts";
+import { asObject, type JsonObject } from "../../common/injection/json.ts";
 import { structuralSchema, type Additions } from "./structural-schema.ts";
 
 const group = "countersign.dev";

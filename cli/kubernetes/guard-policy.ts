@@ -2,11 +2,11 @@
  * What keeps pods of meshed namespaces in the mesh: a ValidatingAdmissionPolicy that refuses pods without their sidecar, containers
  * that could pass for the sidecar or change the kernel's rules, and annotations that make no sense.
  */
-import { annotationPrefix, podAnnotations } from "./annotations.ts";
-import { celList, type Json } from "./cel.ts";
-import { proxyContainer, volumes } from "./injected.ts";
+import { annotationPrefix, podAnnotations } from "../../common/injection/annotations.ts";
+import { celList, type Json } from "../../common/injection/cel.ts";
+import { proxyContainer, volumes } from "../../common/injection/injected.ts";
 import { meshedNamespaces, meshedPods, parameters } from "./injection-policy.ts";
-import { emptyVolume, initContainerName, proxyContainerName, proxyId } from "./names.ts";
+import { emptyVolume, initContainerName, proxyContainerName, proxyId } from "../../common/injection/names.ts";
 
 const name = "countersign-guard";
 

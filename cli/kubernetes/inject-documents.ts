@@ -3,9 +3,9 @@
  * not changed stays as it was written, with its comments.
  */
 import { type Document, isMap, isSeq, parseAllDocuments, type ParsedNode } from "yaml";
-import type { Json } from "./cel.ts";
-import { InjectError, injectPod, leftAlone, type InjectionSettings } from "./inject-pod.ts";
-import { asObject, asObjects, asText, type JsonObject } from "./json.ts";
+import type { Json } from "../../common/injection/cel.ts";
+import { InjectError, injectPod, leftAlone, type InjectionSettings } from "../../common/injection/inject-pod.ts";
+import { asObject, asObjects, asText, type JsonObject } from "../../common/injection/json.ts";
 
 export interface Injected {
   readonly text: string;

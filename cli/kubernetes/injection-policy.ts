@@ -2,8 +2,15 @@
  * The injection as the API server does it: a MutatingAdmissionPolicy, so that no webhook of ours stands in the way of a pod. Its
  * parameters are a ConfigMap, which overlays change by kustomize's own means.
  */
-import { celOfTemplate, celString, type Json } from "./cel.ts";
-import { defaultSettings, initContainer, proxyContainer, scrapeAnnotations, tuningVariables, volumes } from "./injected.ts";
+import { celOfTemplate, celString, type Json } from "../../common/injection/cel.ts";
+import {
+  defaultSettings,
+  initContainer,
+  proxyContainer,
+  scrapeAnnotations,
+  tuningVariables,
+  volumes,
+} from "../../common/injection/injected.ts";
 import {
   injectAnnotation,
   injectLabel,
@@ -12,8 +19,8 @@ import {
   proxyContainerName,
   settingsConfigMap,
   systemNamespace,
-} from "./names.ts";
-import { probePatches, probeVariables } from "./probes.ts";
+} from "../../common/injection/names.ts";
+import { probePatches, probeVariables } from "../../common/injection/probes.ts";
 
 const name = "countersign-inject";
 

@@ -1,12 +1,13 @@
 /** The files of k8s/base that are made from the sources, and their texts. */
 import { join } from "node:path";
 import { Document } from "yaml";
-import type { Json } from "./cel.ts";
+import type { Json } from "../../common/injection/cel.ts";
 import { customResourceDefinitions } from "./custom-resources.ts";
 import { guardManifests } from "./guard-policy.ts";
 import { injectionManifests } from "./injection-policy.ts";
 
-const note = " Made by cli/kubernetes/generate-manifests.ts from the sources beside it, and from common/resources; change those.";
+const note =
+  " Made by cli/kubernetes/generate-manifests.ts from the sources beside it, common/injection and common/resources; change those.";
 
 /** Path from the project's root → text. */
 export function manifestFiles(): ReadonlyMap<string, string> {

@@ -3,8 +3,8 @@
  * type there; where ours takes a short form as well (`orders` for `{ service: orders }`), the field has no type and is kept as it
  * is, and what can be said of each form is said of the values that have it: `pattern` concerns texts alone, `properties` mappings.
  */
-import type { Json } from "./cel.ts";
-import { asList, asObject, asObjects, asText, type JsonObject } from "./json.ts";
+import type { Json } from "../../common/injection/cel.ts";
+import { asList, asObject, asObjects, asText, type JsonObject } from "../../common/injection/json.ts";
 
 /** Keywords that mean the same in both. */
 const kept = ["minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "enum", "format"] as const;

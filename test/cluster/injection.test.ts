@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { injectText } from "../../cli/kubernetes/inject-documents.ts";
-import { defaultSettings } from "../../cli/kubernetes/injected.ts";
+import { defaultSettings } from "../../common/injection/injected.ts";
 import { because, missingCluster, theCluster, type Cluster, type Namespace } from "./harness.ts";
 import { installMesh, meshed } from "./installed.ts";
 

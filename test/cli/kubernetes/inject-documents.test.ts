@@ -1,10 +1,10 @@
 import { assert, integer, property, webPath } from "fast-check";
 import { parse, parseAllDocuments } from "yaml";
 import { describe, expect, test } from "vitest";
-import type { Json } from "../../../cli/kubernetes/cel.ts";
+import type { Json } from "../../../common/injection/cel.ts";
 import { injectText } from "../../../cli/kubernetes/inject-documents.ts";
-import { InjectError } from "../../../cli/kubernetes/inject-pod.ts";
-import { defaultSettings } from "../../../cli/kubernetes/injected.ts";
+import { InjectError } from "../../../common/injection/inject-pod.ts";
+import { defaultSettings } from "../../../common/injection/injected.ts";
 
 const settings = { ...defaultSettings, image: "countersign:test" };
 const inject = (text: string) => injectText(text, settings, "file.yaml");

@@ -1,6 +1,6 @@
 /** Annotations by which a pod tunes its sidecar, and what makes sense in each: in TypeScript, and in CEL for the API server. */
-import { networkFromString } from "../../common/net/ip.ts";
-import { logLevels } from "../../common/runtime/logger.ts";
+import { networkFromString } from "../net/ip.ts";
+import { logLevels } from "../runtime/logger.ts";
 import { celList, celString } from "./cel.ts";
 import { injectAnnotation } from "./names.ts";
 
