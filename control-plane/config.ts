@@ -16,7 +16,7 @@ export interface ControlPlaneConfig {
   readonly logLevel: LogLevel;
   readonly drainMilliseconds: number;
   /** Whether pods prove themselves by their service-account tokens, and the cluster's Services are the mesh's. */
-  readonly kubernetes: { readonly kubeconfig: string | undefined } | undefined;
+  readonly kubernetes: { readonly kubeconfig: string | undefined; readonly tokens: "review" | "offline" } | undefined;
 }
 
 const variables = {
@@ -31,17 +31,26 @@ const variables = {
   logLevel: withDefault(oneOf("COUNTERSIGN_LOG_LEVEL", logLevels), "info"),
   drainSeconds: withDefault(integer("COUNTERSIGN_DRAIN_SECONDS", { minimum: 0, maximum: 3600 }), 10),
   kubernetes: withDefault(oneOf("COUNTERSIGN_KUBERNETES", ["enabled", "off"]), "off"),
+  kubernetesTokens: withDefault(oneOf("COUNTERSIGN_KUBERNETES_TOKENS", ["review", "offline"]), "review"),
   kubeconfig: optional(text("KUBECONFIG", "a kubeconfig file")),
 };
 
 /** Throws ConfigError with every problem. */
 export function readControlPlaneConfig(environment: Environment): ControlPlaneConfig {
-  const { drainSeconds, masterKeyFile, adminSocket, kubernetes, kubeconfig, ...read } = readEnvironment(environment, variables);
+  const {
+    drainSeconds,
+    masterKeyFile,
+    adminSocket,
+    kubernetes,
+    kubernetesTokens: tokens,
+    kubeconfig,
+    ...read
+  } = readEnvironment(environment, variables);
   return {
     ...read,
     masterKeyFile: masterKeyFile ?? join(read.dataFolder, "master.key"),
     adminSocket: adminSocket ?? join(read.dataFolder, "admin.sock"),
     drainMilliseconds: drainSeconds * 1000,
-    kubernetes: kubernetes === "enabled" ? { kubeconfig } : undefined,
+    kubernetes: kubernetes === "enabled" ? { kubeconfig, tokens } : undefined,
   };
 }

@@ -20,7 +20,9 @@ import type { TrustBundles } from "../common/x509/bundle.ts";
 import { createAdminService } from "./admin/admin-service.ts";
 import { createJoinTokenAttestor } from "./attestation/join-token.ts";
 import { createKubernetesAttestor, noKubernetesAttestor } from "./attestation/kubernetes.ts";
+import { createOfflineTokens } from "./attestation/offline-token.ts";
 import { svidAttestor } from "./attestation/svid.ts";
+import { createTokenReview } from "./attestation/token-review.ts";
 import { createBundleFile } from "./bundle-file.ts";
 import { readControlPlaneConfig } from "./config.ts";
 import type { ControlPlaneConfig } from "./config.ts";
@@ -30,6 +32,7 @@ import { createWatchService } from "./distribution/watch-service.ts";
 import { prepareStore } from "./first-start.ts";
 import { createIdentityService } from "./identity-service.ts";
 import { createKubernetesClient } from "./kubernetes/client.ts";
+import type { KubernetesClient } from "./kubernetes/client.ts";
 import { createControllers } from "./kubernetes/controllers.ts";
 import { createMetrics } from "./metrics.ts";
 import { createRegistry } from "./registry/registry.ts";
@@ -120,12 +123,17 @@ async function serve({ config, store, logger, clock, signal, cleanup, onReady }:
   });
   cleanup.defer(distributor.close);
   const watch = createWatchService({ view, peers, registry, distributor, clock, report });
+  const tokenReader = (client: KubernetesClient) =>
+    config.kubernetes?.tokens === "offline" ? createOfflineTokens({ client, clock, signal }) : createTokenReview(client, signal);
   const cluster = config.kubernetes && (await createKubernetesClient(config.kubernetes.kubeconfig, clock));
   cleanup.defer(async () => cluster?.close());
   const attestors = {
     joinToken: createJoinTokenAttestor(store, clock),
     svid: svidAttestor,
-    kubernetes: cluster === undefined ? noKubernetesAttestor : createKubernetesAttestor({ client: cluster, store, clock, logger, signal }),
+    kubernetes:
+      cluster === undefined
+        ? noKubernetesAttestor
+        : createKubernetesAttestor({ client: cluster, tokens: tokenReader(cluster), store, clock, logger, signal }),
   };
   const identity = createIdentityService({ authority, attestors, view, peers, report });
   const tokens = createTokenService({ store, view, epochs, distributor, peers, clock, report });

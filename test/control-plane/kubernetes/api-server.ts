@@ -54,6 +54,8 @@ export interface ApiServer {
   readonly fail: (what: RegExp, fault: Fault) => void;
   /** Drops connections and refuses new ones until it is called with false. */
   readonly down: (down: boolean) => void;
+  /** What is answered at a path of its own. */
+  readonly serve: (path: string, body: object) => void;
   readonly reviewTokens: (review: (token: string, audiences: readonly string[]) => object) => void;
   readonly openWatches: () => number;
   readonly close: () => Promise<void>;
@@ -65,6 +67,7 @@ export async function startApiServer(): Promise<ApiServer> {
   const watches = new Set<{ collection: string; field: string | undefined; response: ServerResponse }>();
   const faults: { what: RegExp; fault: Fault }[] = [];
   const requests: string[] = [];
+  const pages = new Map<string, object>();
   const snapshots = new Map<string, { version: number; objects: readonly ApiObject[] }>();
   let version = 100;
   let compactedAt = 0;
@@ -205,6 +208,11 @@ export async function startApiServer(): Promise<ApiServer> {
       send(response, 201, { kind: "TokenReview", metadata: {}, status: review(token, audiences) });
       return;
     }
+    const page = pages.get(url.pathname);
+    if (page !== undefined) {
+      send(response, 200, page);
+      return;
+    }
     const statusPath = /^(.*?)(?:\/namespaces\/([^/]+))?\/([^/]+)\/([^/]+)\/status$/.exec(url.pathname);
     const inNamespace = /^(.*)\/namespaces\/([^/]+)\/([^/]+)(?:\/([^/]+))?$/.exec(url.pathname);
     if (statusPath !== null) {
@@ -266,6 +274,7 @@ export async function startApiServer(): Promise<ApiServer> {
       isDown = down;
       if (down) server.closeAllConnections();
     },
+    serve: (path, body) => void pages.set(path, body),
     reviewTokens(next) {
       review = next;
     },
