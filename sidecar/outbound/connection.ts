@@ -2,9 +2,12 @@
  * One connection of the application, from its first bytes to the front that serves it.
  *
  * To a proxy everything is HTTP. Of a redirected connection the port that it was going to may declare what it speaks; where
- * nothing is declared the first bytes tell, and one that stays silent is taken for a protocol whose server speaks first.
+ * nothing is declared the first bytes tell, and one that stays silent is taken for a protocol whose server speaks first. A
+ * tunnel that a proxy is asked for, to a service of the mesh, is as a connection that was redirected on its way there: what is
+ * inside is calls, each with its signature and its decision. gRPC's clients and Node's fetch know no other way through a proxy.
  */
 import type { Socket } from "node:net";
+import type { Address } from "../../common/runtime/environment.ts";
 import { createRequestParser } from "../http1/request-parser.ts";
 import { clientPreface } from "../http2/frames.ts";
 import { collect, collectedBytes, nothingCollected } from "../body.ts";
@@ -20,7 +23,7 @@ import type { OutboundCall } from "./call.ts";
 import type { Destinations } from "./destinations.ts";
 import type { Origin } from "./origin.ts";
 import { readInto } from "../front/read-into.ts";
-import { resolveTarget, serviceAt } from "./resolve.ts";
+import { resolveTarget, serviceAt, tunnelEnd, type ServiceTarget } from "./resolve.ts";
 import type { Transmitter } from "./transmit.ts";
 import { readBuffer } from "../read-buffer.ts";
 
@@ -39,16 +42,36 @@ export interface ServedConnection {
   destroy(): void;
 }
 
-export function serveConnection(socket: Socket, origin: Origin, options: ConnectionOptions): ServedConnection {
-  const { address } = origin;
-  const target = address && serviceAt(options.destinations(), address);
-  const declared: ServiceProtocol = address ? (target?.port?.protocol ?? "auto") : "http";
+const connectMethod = Buffer.from("CONNECT ");
+const established = "HTTP/1.1 200 Connection Established\r\n\r\n";
+
+export function serveConnection(socket: Socket, accepted: Origin, options: ConnectionOptions): ServedConnection {
+  let origin = accepted;
+  let target: ServiceTarget | undefined;
+  let declared: ServiceProtocol = "http";
+  let heard: () => void = ignore;
   let front: FrontConnection<OutboundCall> | undefined;
   let first = nothingCollected;
 
+  /** Learns what is spoken there, or waits for its first bytes. */
+  function headFor(next: Origin): void {
+    origin = next;
+    const { address } = next;
+    if (!address) return;
+    target = serviceAt(options.destinations(), address);
+    declared = target?.port?.protocol ?? "auto";
+    if (declared === "tcp") front = asTcp("", "tcp");
+    else if (declared === "auto") {
+      heard = watchSilence(() => {
+        options.detectionTimedOut();
+        begin(asTcp("", "tcp"));
+      });
+    }
+  }
+
   /** As a tunnel to `host`, or to where the connection was going. */
   function asTcp(host: string, inside: Origin["inside"]): FrontConnection<OutboundCall> {
-    const { host: ip = "", port = 0 } = address ?? {};
+    const { host: ip = "", port = 0 } = origin.address ?? {};
     const name = host === "" ? (ip.includes(":") ? `[${ip}]` : ip) : host;
     return serveTcp(socket, `${name}:${port}`, options.transmitter.accept({ ...origin, inside }));
   }
@@ -64,8 +87,37 @@ export function serveConnection(socket: Socket, origin: Origin, options: Connect
   function detect(chunk: Buffer): void {
     first = collect(first, chunk, -1, Number.MAX_SAFE_INTEGER) ?? first;
     const bytes = collectedBytes(first);
+    if (!origin.address && enter(bytes) !== "no-tunnel") return;
     const chosen = isHttp(declared) ? chooseHttp(bytes) : choose(bytes);
     if (chosen) begin(chosen);
+  }
+
+  /** Into a tunnel to a service of the mesh. One to anywhere else is for the front, and so is one for TCP: it can say what was refused. */
+  function enter(bytes: Buffer): "entered" | "need-more" | "no-tunnel" {
+    const shared = bytes.subarray(0, connectMethod.length);
+    if (!shared.equals(connectMethod.subarray(0, shared.length))) return "no-tunnel";
+    const ends: { known: boolean; at?: Address | undefined } = { known: false };
+    const parser = createRequestParser({
+      onRequest({ authority }) {
+        ends.known = true;
+        ends.at = tunnelEnd(options.destinations(), authority);
+      },
+      onBody: ignore,
+      onEnd: ignore,
+      onError() {
+        ends.known = true;
+      },
+    });
+    parser.push(bytes);
+    if (!ends.known) return "need-more";
+    const inside = ends.at && parser.takeRemainder();
+    parser.close();
+    if (!ends.at || !inside) return "no-tunnel";
+    first = nothingCollected;
+    socket.write(established, "latin1");
+    headFor({ address: ends.at, inside: "tcp" });
+    if (inside.length > 0) detect(inside);
+    return "entered";
   }
 
   /** What is declared as HTTP is held to it: whatever is no HTTP/2 is HTTP/1.1, or a mistake that its parser answers. */
@@ -135,21 +187,15 @@ export function serveConnection(socket: Socket, origin: Origin, options: Connect
     }
   }
 
-  const heard =
-    declared === "auto"
-      ? watchSilence(() => {
-          options.detectionTimedOut();
-          begin(asTcp("", "tcp"));
-        })
-      : ignore;
-  if (declared === "tcp") front = asTcp("", "tcp");
-
+  headFor(accepted);
   readInto(socket, readBuffer, (chunk) => {
     if (front) front.receive(chunk);
     else detect(chunk);
   });
   socket.on("drain", () => front?.writable());
   socket.on("end", () => {
+    // What is whole by now, and is no request, can only be a protocol of its own.
+    if (!front && origin.address && first.length > 0 && !isHttp(declared)) begin(asTcp("", "tcp"));
     if (front) front.finish();
     else socket.end();
   });

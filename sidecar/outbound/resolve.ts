@@ -2,12 +2,12 @@
  * What a call is for: a port of a service of the mesh, or something outside. The name that the application wrote decides, and
  * where a redirected connection was going decides what the name leaves open.
  */
-import { normalizeAuthority, normalizeTarget } from "../../common/http/request-target.ts";
+import { normalizeAuthority, normalizeTarget, RequestTargetError } from "../../common/http/request-target.ts";
 import { canonicalIp } from "../../common/net/ip.ts";
 import type { Address } from "../../common/runtime/environment.ts";
 import { createDestinationField } from "../destination-field.ts";
 import type { OutboundCall } from "./call.ts";
-import type { Origin } from "./origin.ts";
+import { explicitOrigin, type Origin } from "./origin.ts";
 import type { Destination, DestinationPort, Destinations, Endpoint } from "./destinations.ts";
 
 export interface ServiceTarget {
@@ -65,10 +65,31 @@ export function defaultPort({ ports }: Destination): DestinationPort | undefined
   return ports.get(httpPort) ?? first;
 }
 
-/** By a service's own address, or by that of one of its instances. */
+/**
+ * Where a tunnel leads that a proxy is asked for, if that is to a service of the mesh which has such a port, and speaks something
+ * there that is judged call by call.
+ */
+export function tunnelEnd(destinations: Destinations, authority: string): Address | undefined {
+  try {
+    const found = resolveTarget(destinations, authority, "", explicitOrigin);
+    if (found.kind !== "service" || found.port === undefined || found.port.protocol === "tcp") return undefined;
+    const { host, port } = normalizeAuthority(authority);
+    return { host: host.replace(/^\[|\]$/g, ""), port: port ?? found.port.port };
+  } catch (error) {
+    // An authority that is none is for the front to answer.
+    if (error instanceof RequestTargetError) return undefined;
+    throw error;
+  }
+}
+
+/** By a service's own address, or by that of one of its instances; or by name, where a tunnel leads to one. */
 export function serviceAt(destinations: Destinations, { host, port }: Address): ServiceTarget | undefined {
   const address = canonicalIp(host.replace(/^\[|\]$/g, ""));
-  if (address === undefined) return undefined;
+  if (address === undefined) {
+    const named = destinations.byHost.get(host);
+    const found = named && resolveNamed(named, port, undefined);
+    return found?.kind === "service" ? found : undefined;
+  }
   const destination = destinations.byAddress.get(address);
   const listed = destination?.ports.get(port);
   if (destination && listed) return { kind: "service", destination, port: listed, unnamed: true, endpoint: undefined };

@@ -13,20 +13,20 @@ const workload = (name: string) => `---
 const service = (name: string, spec: string, protocol = "") => `---
 { apiVersion: countersign.dev/v1, kind: Service, metadata: { name: ${name}, namespace: shop }, spec: { ports: [{ port: 80${protocol} }]${spec} } }
 `;
-const yaml = [
+const yaml = (protocol: string) => [
   "{ apiVersion: countersign.dev/v1, kind: Mesh, metadata: { name: mesh }, spec: { trustDomain: test.example, auditSample: 1 } }\n",
   workload("caller"),
   workload("target"),
   workload("fragile"),
   workload("absent"),
   service("caller", ", calls: [target, fragile, absent, modern, classic, { service: guarded, actions: [DELETE] }]"),
-  service("target", ""),
-  service("fragile", ""),
-  service("absent", ""),
-  service("guarded", ", identities: [{ serviceAccount: target }]"),
+  service("target", "", protocol),
+  service("fragile", "", protocol),
+  service("absent", "", protocol),
+  service("guarded", ", identities: [{ serviceAccount: target }]", protocol),
   service("modern", ", identities: [{ serviceAccount: target }]", ", protocol: h2"),
   service("classic", ", identities: [{ serviceAccount: fragile }]", ", protocol: http"),
-].join("");
+];
 
 export interface Pair {
   readonly mesh: TestMesh;
@@ -41,9 +41,10 @@ function settings(application: Application): SidecarSettings {
   return typeof application === "number" ? { environment: { COUNTERSIGN_APP: `127.0.0.1:${application}` } } : { application };
 }
 
-export async function startPair(target: Application, fragile: Application = target): Promise<Pair> {
+/** `declared`: what the services other than `modern` and `classic` say that they speak. */
+export async function startPair(target: Application, fragile: Application = target, declared = ""): Promise<Pair> {
   const mesh = await startMesh({
-    yaml,
+    yaml: yaml(declared && `, protocol: ${declared}`).join(""),
     workloads: { caller: {}, target: settings(target), fragile: settings(fragile), absent: {} },
   });
   return { mesh, outbound: mesh.sidecar("caller").outbound };
