@@ -50,9 +50,9 @@ export function createOfflineTokens(options: {
   let asking: Promise<Keys> | undefined;
 
   async function ask(): Promise<Keys> {
-    const get = async (path: string) => await client.request({ method: "GET", path, signal });
-    const { issuer } = discovery.parse(await get("/.well-known/openid-configuration"));
-    const found = keySet.parse(await get("/openid/v1/jwks")) as JSONWebKeySet;
+    const get = async (path: string, accept: string) => await client.request({ method: "GET", path, accept, signal });
+    const { issuer } = discovery.parse(await get("/.well-known/openid-configuration", "application/json"));
+    const found = keySet.parse(await get("/openid/v1/jwks", "application/jwk-set+json")) as JSONWebKeySet;
     keys = { issuer, find: createLocalJWKSet(found), readAt: clock.now() };
     return keys;
   }

@@ -27,6 +27,8 @@ export interface KubernetesRequest {
   readonly body?: unknown;
   /** By default `application/json`. */
   readonly contentType?: string;
+  /** A kind of JSON; by default `application/json`. */
+  readonly accept?: string;
   readonly signal: AbortSignal;
 }
 
@@ -55,7 +57,7 @@ export async function createKubernetesClient(kubeconfig: string | undefined, clo
   const connections = createConnections();
 
   async function send(
-    { method, path, body, contentType }: Omit<KubernetesRequest, "signal">,
+    { method, path, body, contentType, accept = "application/json" }: Omit<KubernetesRequest, "signal">,
     signal: AbortSignal,
   ): Promise<Dispatcher.ResponseData> {
     const options = await credentials(config);
@@ -66,7 +68,7 @@ export async function createKubernetesClient(kubeconfig: string | undefined, clo
       signal,
       headers: {
         ...(options.headers as Record<string, string>),
-        accept: "application/json",
+        accept,
         "user-agent": "countersign",
         ...(body === undefined ? {} : { "content-type": contentType ?? "application/json" }),
       },

@@ -58,6 +58,8 @@ export interface OwnCluster extends Cluster {
   signal(program: string, signal: "SIGTERM" | "SIGKILL" | "SIGSTOP" | "SIGCONT"): Promise<void>;
   /** Starts again what was stopped. */
   restore(): Promise<void>;
+  /** Ends a container's first process as the kernel does where memory is short. `id` as Pods have it: `containerd://…`. */
+  killContainer(id: string): Promise<void>;
 }
 
 const { missing, cluster: description, image, imageId } = inject("underTest");
@@ -88,7 +90,7 @@ export function theCluster(): Cluster {
 /** Throws where there is none of this machine. */
 export function ownCluster(): OwnCluster {
   if (description?.own === undefined) throw new Error(`no cluster: ${missingOwnCluster}`);
-  const { folder, programs } = description.own;
+  const { name, folder, programs } = description.own;
   return {
     ...connect(description),
     folder,
@@ -105,6 +107,10 @@ export function ownCluster(): OwnCluster {
     },
     restore: async () => {
       await must([join(import.meta.dirname, "up"), folder, programs]);
+    },
+    killContainer: async (id) => {
+      const ctr = [join(programs, "ctr"), "--address", `/run/${name}/containerd/containerd.sock`, "--namespace", "k8s.io"];
+      await must([...ctr, "task", "kill", "--signal", "SIGKILL", id.replace("containerd://", "")]);
     },
   };
 }

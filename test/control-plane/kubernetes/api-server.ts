@@ -54,8 +54,8 @@ export interface ApiServer {
   readonly fail: (what: RegExp, fault: Fault) => void;
   /** Drops connections and refuses new ones until it is called with false. */
   readonly down: (down: boolean) => void;
-  /** What is answered at a path of its own. */
-  readonly serve: (path: string, body: object) => void;
+  /** What is answered at a path of its own, to whoever takes that type. */
+  readonly serve: (path: string, body: object, type?: string) => void;
   readonly reviewTokens: (review: (token: string, audiences: readonly string[]) => object) => void;
   readonly openWatches: () => number;
   readonly close: () => Promise<void>;
@@ -67,7 +67,7 @@ export async function startApiServer(): Promise<ApiServer> {
   const watches = new Set<{ collection: string; field: string | undefined; response: ServerResponse }>();
   const faults: { what: RegExp; fault: Fault }[] = [];
   const requests: string[] = [];
-  const pages = new Map<string, object>();
+  const pages = new Map<string, { readonly body: object; readonly type: string }>();
   const snapshots = new Map<string, { version: number; objects: readonly ApiObject[] }>();
   let version = 100;
   let compactedAt = 0;
@@ -210,7 +210,8 @@ export async function startApiServer(): Promise<ApiServer> {
     }
     const page = pages.get(url.pathname);
     if (page !== undefined) {
-      send(response, 200, page);
+      if (request.headers.accept === page.type) send(response, 200, page.body);
+      else refuse(response, 406, `Available representations: ${page.type}`);
       return;
     }
     const statusPath = /^(.*?)(?:\/namespaces\/([^/]+))?\/([^/]+)\/([^/]+)\/status$/.exec(url.pathname);
@@ -274,7 +275,7 @@ export async function startApiServer(): Promise<ApiServer> {
       isDown = down;
       if (down) server.closeAllConnections();
     },
-    serve: (path, body) => void pages.set(path, body),
+    serve: (path, body, type = "application/json") => void pages.set(path, { body, type }),
     reviewTokens(next) {
       review = next;
     },

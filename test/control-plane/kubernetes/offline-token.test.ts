@@ -17,6 +17,10 @@ import { paths, podObject } from "./cluster-objects.ts";
 const issuer = "https://kubernetes.default.svc";
 const keysPath = "/openid/v1/jwks";
 
+const serveKeys = (keys: object): void => {
+  server.serve(keysPath, keys, "application/jwk-set+json");
+};
+
 interface Signer {
   readonly kid: string;
   readonly privateKey: CryptoKey;
@@ -40,7 +44,7 @@ beforeAll(async () => {
 beforeEach(async () => {
   server = await startApiServer();
   server.serve("/.well-known/openid-configuration", { issuer });
-  server.serve(keysPath, { keys: [first.jwk] });
+  serveKeys({ keys: [first.jwk] });
 });
 
 afterEach(async () => {
@@ -125,7 +129,7 @@ describe("the reader", () => {
 
   test("a key that is new is asked for, but not at everybody's wish", async () => {
     await read();
-    server.serve(keysPath, { keys: [first.jwk, second.jwk] });
+    serveKeys({ keys: [first.jwk, second.jwk] });
     await expect(read({ signer: second })).rejects.toMatchObject({ reason: "token-refused" });
     expect(keyRequests()).toBe(1);
     clock.advance(11_000);
@@ -141,7 +145,7 @@ describe("the reader", () => {
     clock.advance(2 * 3_600_000);
     await expect(read()).rejects.toMatchObject({ code: "unreachable" });
     server.down(false);
-    server.serve(keysPath, { keys: [second.jwk] });
+    serveKeys({ keys: [second.jwk] });
     await expect(read()).rejects.toMatchObject({ reason: "token-refused" });
     await expect(read({ signer: second })).resolves.toMatchObject({ podName: "orders-1" });
   });
@@ -151,7 +155,7 @@ describe("the reader", () => {
     ["a secret one", { keys: [{ kty: "oct", k: "c2VjcmV0" }] }],
     ["no keys", { kind: "Status" }],
   ])("keys that are none are an error of the cluster, not of the token: %s", async (_what, keys) => {
-    server.serve(keysPath, keys);
+    serveKeys(keys);
     await expect(read()).rejects.toMatchObject({ code: "malformed-answer" });
   });
 });
