@@ -20,8 +20,9 @@ export interface ReadySidecarProcess extends SidecarProcess {
 
 const everywhere = ["OUTBOUND", "INBOUND", "ADMIN", "METRICS", "HEALTH"].map((name) => [`COUNTERSIGN_${name}`, "127.0.0.1:0"]);
 
-export function spawnSidecar(environment: Environment): SidecarProcess {
-  const child = spawn(countersign, ["sidecar"], {
+/** `program`: that of another version. */
+export function spawnSidecar(environment: Environment, program = countersign): SidecarProcess {
+  const child = spawn(program, ["sidecar"], {
     env: { PATH: process.env["PATH"], ...Object.fromEntries(everywhere), ...environment },
     stdio: ["ignore", "pipe", "inherit"],
   });
@@ -37,16 +38,22 @@ export function spawnSidecar(environment: Environment): SidecarProcess {
 }
 
 /** Of that workload of the mesh, when it is ready. */
-export async function spawnMember(mesh: TestMesh, workload: string, environment: Environment): Promise<ReadySidecarProcess> {
+export async function spawnMember(
+  mesh: TestMesh,
+  workload: string,
+  environment: Environment,
+  program = countersign,
+): Promise<ReadySidecarProcess> {
   const { token } = await mesh.admin.createJoinToken(mesh.namespace, workload);
-  const sidecar = spawnSidecar({
+  const settings = {
     COUNTERSIGN_TRUST_DOMAIN: mesh.trustDomain,
     COUNTERSIGN_CONTROL_PLANE: mesh.controlPlane.grpc,
     COUNTERSIGN_TRUST_BUNDLE: mesh.controlPlane.bundle,
     COUNTERSIGN_JOIN_TOKEN: token,
     COUNTERSIGN_DRAIN_SECONDS: "30",
     ...environment,
-  });
+  };
+  const sidecar = spawnSidecar(settings, program);
   return { ...sidecar, ready: await sidecar.event("ready") };
 }
 
