@@ -1,8 +1,11 @@
 /** The command line. Commands load what they need when they run: a sidecar does not read what `up` is made of. */
 import { Command } from "commander";
 import type { InjectOptions } from "./inject.ts";
+import type { InstallOptions } from "./install.ts";
+import type { ClusterOptions } from "./kubernetes/connect.ts";
 import type { InterceptOptions } from "./intercept.ts";
 import type { RuleOptions } from "./intercept/options.ts";
+import type { UninstallOptions } from "./uninstall.ts";
 import type { UpOptions } from "./up.ts";
 import packageJson from "../package.json" with { type: "json" };
 import { endWithReader, fail } from "./fail.ts";
@@ -164,12 +167,44 @@ program
     await inject(options);
   });
 
-program
-  .command("check")
+/** Which cluster a command is about. */
+function withCluster(command: Command): Command {
+  return command
+    .option("--kubeconfig <file>", "default: $KUBECONFIG, or ~/.kube/config; in a pod its service account")
+    .option("--context <name>", "of the kubeconfig (default: its current one)")
+    .option("--json", "print JSON");
+}
+
+withCluster(program.command("install"))
+  .description("bring the mesh to a cluster, or bring it up to date: an overlay of k8s/, by server-side apply")
+  .option("--overlay <name>", "of k8s/overlays", "dev")
+  .option("--image <image>", "of control plane and sidecars, with its tag (default: the overlay's)")
+  .option("--trust-domain <name>", "of the mesh, for good (default: the overlay's)")
+  .option("--dry-run [who]", "change nothing: server asks the API server about each manifest, client asks nobody (default: server)")
+  .option("-o, --output <form>", "print the manifests as yaml or json, and do nothing else")
+  .option("--no-wait", "end when everything is applied, before it runs")
+  .option("--timeout <time>", "how long to wait until it runs, such as 90s or 5m", "5m")
+  .option("--force-conflicts", "take over fields that somebody else has set")
+  .action(async (options: InstallOptions) => {
+    const { install } = await import("./install.ts");
+    await install(options);
+  });
+
+withCluster(program.command("uninstall"))
+  .description("remove the mesh from a cluster: what was installed, custom resources and their definitions, the trust bundles")
+  .option("--yes", "also while pods have sidecars, namespaces are meshed and custom resources are there")
+  .option("--dry-run", "only say what would be removed")
+  .option("--keep-crds", "keep custom resources and their definitions")
+  .option("--remove-labels", "take the label countersign.dev/inject off the namespaces")
+  .option("--timeout <time>", "how long to wait until everything is gone, such as 90s or 5m", "5m")
+  .action(async (options: UninstallOptions) => {
+    const { uninstall } = await import("./uninstall.ts");
+    await uninstall(options);
+  });
+
+withCluster(program.command("check"))
   .description("say whether a cluster's mesh is as it should be, and what mends it where it is not")
-  .option("--kubeconfig <file>", "default: $KUBECONFIG, or ~/.kube/config; in a pod its service account")
-  .option("--json", "print JSON")
-  .action(async (options: { kubeconfig?: string; json?: true }) => {
+  .action(async (options: ClusterOptions & { json?: true }) => {
     const { check } = await import("./check.ts");
     await check(options);
   });

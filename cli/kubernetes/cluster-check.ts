@@ -3,6 +3,7 @@
  * namespaces. What fails comes with the command that mends it, where there is one.
  */
 import { z } from "zod";
+import type { Ask } from "./connect.ts";
 import { pluralsInCluster } from "./custom-resources.ts";
 import {
   initContainerName,
@@ -14,16 +15,7 @@ import {
   settingsConfigMap,
   systemNamespace,
 } from "../../common/injection/names.ts";
-
-export interface Finding {
-  readonly state: "ok" | "failed" | "note";
-  /** One sentence. */
-  readonly text: string;
-  readonly mend?: string;
-}
-
-/** The JSON at a path of the API server's; undefined where there is nothing of that name. */
-export type Ask = (path: string) => Promise<unknown>;
+import { failed, note, ok, type Finding } from "./finding.ts";
 
 /** Since then policies inject, and no webhook is needed. */
 const leastMinor = 36;
@@ -62,10 +54,6 @@ const pods = z.object({
   ),
 });
 type Pod = z.infer<typeof pods>["items"][number];
-
-const ok = (text: string): Finding => ({ state: "ok", text });
-const failed = (text: string, mend?: string): Finding => ({ state: "failed", text, ...(mend !== undefined && { mend }) });
-const note = (text: string, mend?: string): Finding => ({ state: "note", text, ...(mend !== undefined && { mend }) });
 
 /** Stops after the first group that fails: what follows would only follow from it. */
 export async function checkCluster(ask: Ask): Promise<readonly Finding[]> {

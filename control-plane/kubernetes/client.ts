@@ -6,7 +6,9 @@
  * open a new one for every request. It takes a second to load, and is loaded only where there is a cluster.
  */
 import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
 import type { RequestOptions } from "node:https";
+import { delimiter } from "node:path";
 import type { KubeConfig } from "@kubernetes/client-node";
 import { Agent } from "undici";
 import type { Dispatcher } from "undici";
@@ -21,13 +23,13 @@ const maxAnswerBytes = 64 * 1024 * 1024;
 const maxLineBytes = 8 * 1024 * 1024;
 
 export interface KubernetesRequest {
-  readonly method: "GET" | "POST" | "PATCH" | "DELETE";
+  readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
   /** With its query. */
   readonly path: string;
   readonly body?: unknown;
   /** By default `application/json`. */
   readonly contentType?: string;
-  /** A kind of JSON; by default `application/json`. */
+  /** By default `application/json`. */
   readonly accept?: string;
   readonly signal: AbortSignal;
 }
@@ -37,6 +39,8 @@ export interface KubernetesClient {
   readonly namespace: string | undefined;
   /** Resolves to the JSON of a 2xx answer. Throws KubernetesError. */
   readonly request: (request: KubernetesRequest) => Promise<unknown>;
+  /** The same of what need not be JSON: logs, and what is asked through the API server's proxy. */
+  readonly requestText: (request: KubernetesRequest) => Promise<string>;
   /**
    * The JSON lines of a watch, until the API server ends it. Throws KubernetesError, `timed-out` when nothing came for
    * `idleMilliseconds`.
@@ -45,9 +49,12 @@ export interface KubernetesClient {
   readonly close: () => Promise<void>;
 }
 
-/** Uses that kubeconfig's current context; without one, the service account of the pod. Throws KubernetesError `bad-configuration`. */
-export async function createKubernetesClient(kubeconfig: string | undefined, clock: Clock): Promise<KubernetesClient> {
-  const config = await loadConfig(kubeconfig);
+/**
+ * Uses that kubeconfig, or several as the KUBECONFIG variable lists them, and of it `context` or the current one; without one, the service
+ * account of the pod. Throws KubernetesError `bad-configuration`.
+ */
+export async function createKubernetesClient(kubeconfig: string | undefined, clock: Clock, context?: string): Promise<KubernetesClient> {
+  const config = await loadConfig(kubeconfig, context);
   const cluster = config.getCurrentCluster();
   if (cluster === null || cluster.proxyUrl !== undefined) {
     throw new KubernetesError("bad-configuration", "the kubeconfig has no current cluster, or one behind a proxy, which is not supported");
@@ -78,20 +85,23 @@ export async function createKubernetesClient(kubeconfig: string | undefined, clo
     throw refusal(response.statusCode, `${method} ${path}`, await textOf(response, 64 * 1024));
   }
 
+  async function requestText({ signal, ...request }: KubernetesRequest): Promise<string> {
+    const deadline = createDeadline(clock, signal);
+    deadline.extend(requestMilliseconds);
+    try {
+      return await textOf(await send(request, deadline.signal), maxAnswerBytes);
+    } catch (error) {
+      throw asKubernetesError(error, `${request.method} ${request.path}`, deadline, signal);
+    } finally {
+      deadline.cancel();
+    }
+  }
+
   return {
     namespace: config.getContextObject(config.getCurrentContext())?.namespace?.trim(),
 
-    async request({ signal, ...request }) {
-      const deadline = createDeadline(clock, signal);
-      deadline.extend(requestMilliseconds);
-      try {
-        return jsonOf(await textOf(await send(request, deadline.signal), maxAnswerBytes));
-      } catch (error) {
-        throw asKubernetesError(error, `${request.method} ${request.path}`, deadline, signal);
-      } finally {
-        deadline.cancel();
-      }
-    },
+    request: async (request) => jsonOf(await requestText(request)),
+    requestText,
 
     async *watch(path, idleMilliseconds, signal) {
       const deadline = createDeadline(clock, signal);
@@ -116,17 +126,34 @@ export async function createKubernetesClient(kubeconfig: string | undefined, clo
   };
 }
 
-async function loadConfig(kubeconfig: string | undefined): Promise<KubeConfig> {
+async function loadConfig(kubeconfig: string | undefined, context: string | undefined): Promise<KubeConfig> {
   const { KubeConfig } = await import("@kubernetes/client-node");
   const config = new KubeConfig();
   try {
     if (kubeconfig === undefined) config.loadFromCluster();
-    else config.loadFromFile(kubeconfig);
+    else loadFiles(config, kubeconfig, () => new KubeConfig());
+    if (context !== undefined) {
+      if (config.getContextObject(context) === null) throw new Error(`there is no context ${JSON.stringify(context)}`);
+      config.setCurrentContext(context);
+    }
     await credentials(config);
     return config;
   } catch (error) {
     const where = kubeconfig ?? "the pod's service account";
     throw new KubernetesError("bad-configuration", `${where}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** All of them, in the first one's context; files that are not there are passed over, where there are several. A name in two of them is an error. */
+function loadFiles(config: KubeConfig, kubeconfig: string, empty: () => KubeConfig): void {
+  const listed = kubeconfig.split(delimiter).filter((file) => file !== "");
+  const present = listed.filter((file) => existsSync(file));
+  const [first = kubeconfig, ...others] = listed.length > 1 && present.length > 0 ? present : listed;
+  config.loadFromFile(first);
+  for (const file of others) {
+    const other = empty();
+    other.loadFromFile(file);
+    config.mergeConfig(other, true);
   }
 }
 
@@ -244,7 +271,7 @@ const codesByStatus = new Map<number, KubernetesErrorCode>([
 
 /** The error of a status other than 2xx; `text` is the body, a `Status` object where the API server made it. */
 function refusal(status: number, what: string, text: string): KubernetesError {
-  const said = messageOfStatus(text).slice(0, 400);
+  const said = messageOfStatus(text).slice(0, 2000);
   const code = codesByStatus.get(status) ?? (status >= 500 ? "server-error" : "rejected");
   return new KubernetesError(code, `${what}: ${status}${said === "" ? "" : ` ${said}`}`);
 }

@@ -20,7 +20,8 @@ export async function installMesh(cluster: Cluster): Promise<void> {
   await cluster.rollout(system, "deployment/countersign");
 }
 
-async function provideVolume(cluster: Cluster): Promise<void> {
+/** Of a cluster of this machine, where nothing else does; at once where the claim is there. */
+export async function provideVolume(cluster: Cluster): Promise<void> {
   const { status } = await cluster.tryKubectl(["--namespace", system, "get", "persistentvolumeclaim", "countersign"]);
   if (status === 0) return;
   const path = join(ownCluster().folder, `countersign-${Date.now()}`);

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { checkCluster, type Finding } from "../../../cli/kubernetes/cluster-check.ts";
+import { checkCluster } from "../../../cli/kubernetes/cluster-check.ts";
 import { pluralsInCluster } from "../../../cli/kubernetes/custom-resources.ts";
+import type { Finding } from "../../../cli/kubernetes/finding.ts";
 
 const admission = "/apis/admissionregistration.k8s.io/v1";
 const system = "/api/v1/namespaces/countersign-system";
