@@ -1,6 +1,7 @@
 /** `countersign install` */
+import { setTimeout as delay } from "node:timers/promises";
 import { stringify } from "yaml";
-import { asText, type JsonObject } from "../common/injection/json.ts";
+import type { JsonObject } from "../common/injection/json.ts";
 import { injectLabel, injectLabelValue } from "../common/injection/names.ts";
 import { KubernetesError } from "../control-plane/kubernetes/error.ts";
 import { connectCluster, type ClusterConnection, type ClusterOptions } from "./kubernetes/connect.ts";
@@ -10,9 +11,12 @@ import { applyManifest, type Outcome } from "./kubernetes/install/apply.ts";
 import { InstallError } from "./kubernetes/install/error.ts";
 import { manifestsOf } from "./kubernetes/install/manifests.ts";
 import { checkRequirements } from "./kubernetes/install/requirements.ts";
-import { definedTypes, pathOfManifest, servedTypes, typeOf, type ResourceType } from "./kubernetes/install/resource-types.ts";
+import { definedTypes, pathOfManifest, typeOf, typesFor, type ResourceType } from "./kubernetes/install/resource-types.ts";
 import { waitUntilEstablished, waitUntilReady } from "./kubernetes/install/wait-ready.ts";
 import { identityOf, textOf } from "./kubernetes/kustomize/resource.ts";
+import { injectionStatus } from "./kubernetes/status/injection.ts";
+import { namespaceStatuses } from "./kubernetes/status/namespaces.ts";
+import { checkTrialPod } from "./kubernetes/status/trial-pod.ts";
 import { untilInterrupted } from "./until-interrupted.ts";
 
 export interface InstallOptions extends ClusterOptions {
@@ -65,7 +69,7 @@ interface Run {
 
 async function installTo(cluster: ClusterConnection, { manifests, options, dryRun, timeoutMilliseconds, signal, say }: Run): Promise<void> {
   const force = options.forceConflicts === true;
-  const types = await typesFor(cluster, manifests);
+  const types = await typesFor(cluster.ask, manifests);
   const findings = await checkRequirements(cluster, { manifests, types, force });
   for (const finding of findings) say.found(finding);
   if (findings.some(({ state }) => state === "failed")) throw new InstallError("refused", "nothing was changed");
@@ -75,7 +79,7 @@ async function installTo(cluster: ClusterConnection, { manifests, options, dryRu
     const type = typeOf(manifest, types);
     if (type === undefined) continue;
     // What the definitions define cannot be applied before they hold.
-    if (definitionsPending && !dryRun && definedTypes(manifests).includes(type)) {
+    if (definitionsPending && !dryRun && typeOf(manifest, definedTypes(manifests)) !== undefined) {
       await waitUntilEstablished(waiting);
       definitionsPending = false;
     }
@@ -85,12 +89,31 @@ async function installTo(cluster: ClusterConnection, { manifests, options, dryRu
     say.next("countersign install, without --dry-run: nothing was changed");
     return;
   }
-  if (options.wait) await waitUntilReady(waiting);
+  if (options.wait) {
+    await waitUntilReady(waiting);
+    await tryPod(cluster, say);
+  }
   say.next(
     options.wait
       ? `kubectl label namespace NAME ${injectLabel}=${injectLabelValue}, and restart what runs in it: kubectl rollout restart deployment,statefulset,daemonset -n NAME`
       : "countersign status",
   );
+}
+
+/** Where a namespace is meshed already, a pod of it has to get its sidecar. */
+async function tryPod(cluster: ClusterConnection, say: typeof textLines): Promise<void> {
+  const { image } = await injectionStatus(cluster.ask);
+  const [namespace] = (await namespaceStatuses(cluster, image)).filter(({ label }) => label === injectLabelValue);
+  if (namespace === undefined) return;
+  // The API server learns of policies and settings a moment after they are there.
+  const trial = async () => await checkTrialPod(cluster, namespace.name, image);
+  let finding = await trial();
+  for (let tries = 1; tries < 10 && finding.state === "failed"; tries += 1) {
+    await delay(500);
+    finding = await trial();
+  }
+  say.found(finding);
+  if (finding.state === "failed") throw new InstallError("not-ready", "everything was applied, and pods do not get what they should");
 }
 
 /** On a trial, what cannot be asked of the API server before its namespace or its definition is there would be created. */
@@ -110,14 +133,7 @@ async function outcomeOf(
   }
 }
 
-async function typesFor({ ask }: ClusterConnection, manifests: readonly JsonObject[]): Promise<readonly ResourceType[]> {
-  const defined = definedTypes(manifests);
-  const versions = new Set(manifests.map((manifest) => asText(manifest["apiVersion"])));
-  const served = await Promise.all([...versions].map((apiVersion) => servedTypes(ask, apiVersion)));
-  return [...defined, ...served.flat()];
-}
-
-/** One command's width of words. */
+/** What is told, as lines of text. */
 const textLines = {
   found: (finding: Finding): void => void process.stdout.write(formatFinding(finding)),
   applied: (manifest: JsonObject, outcome: Outcome | undefined): void =>

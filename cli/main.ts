@@ -1,10 +1,11 @@
 /** The command line. Commands load what they need when they run: a sidecar does not read what `up` is made of. */
 import { Command } from "commander";
+import type { CheckOptions } from "./check.ts";
 import type { InjectOptions } from "./inject.ts";
 import type { InstallOptions } from "./install.ts";
-import type { ClusterOptions } from "./kubernetes/connect.ts";
 import type { InterceptOptions } from "./intercept.ts";
 import type { RuleOptions } from "./intercept/options.ts";
+import type { StatusOptions } from "./status.ts";
 import type { UninstallOptions } from "./uninstall.ts";
 import type { UpOptions } from "./up.ts";
 import packageJson from "../package.json" with { type: "json" };
@@ -202,9 +203,18 @@ withCluster(program.command("uninstall"))
     await uninstall(options);
   });
 
+withCluster(program.command("status"))
+  .description("show a cluster's mesh: control plane, injection, meshed namespaces, and what is not as it should be, with what mends it")
+  .option("-w, --watch", "go on, and print it again when it changes")
+  .action(async (options: StatusOptions) => {
+    const { status } = await import("./status.ts");
+    await status(options);
+  });
+
 withCluster(program.command("check"))
-  .description("say whether a cluster's mesh is as it should be, and what mends it where it is not")
-  .action(async (options: ClusterOptions & { json?: true }) => {
+  .description("say whether a cluster's mesh is as it should be, or whether it can have one, and what mends it where it is not")
+  .option("--overlay <name>", "of k8s/overlays, that would be installed", "dev")
+  .action(async (options: CheckOptions) => {
     const { check } = await import("./check.ts");
     await check(options);
   });

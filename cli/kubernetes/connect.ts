@@ -22,10 +22,16 @@ export interface ClusterConnection extends AsyncDisposable {
   readonly send: (request: Omit<KubernetesRequest, "signal">) => Promise<unknown>;
 }
 
-/** Everything that is asked ends when the signal aborts. Throws KubernetesError `bad-configuration`. */
+/** Everything that is asked ends when the signal aborts. Throws KubernetesError, where the kubeconfig is wrong or nobody answers. */
 export async function connectCluster({ kubeconfig, context }: ClusterOptions, signal?: AbortSignal): Promise<ClusterConnection> {
   const client = await createKubernetesClient(kubeconfigOf(kubeconfig), systemClock, context);
   const outer = signal ?? new AbortController().signal;
+  try {
+    await client.request({ method: "GET", path: "/version", signal: outer });
+  } catch (error) {
+    await client.close();
+    throw error;
+  }
   return {
     ask: async (path) => {
       try {

@@ -40,8 +40,9 @@ const pod = z.object({
     })
     .prefault({}),
 });
-export const podList = z.object({ items: z.array(pod) });
 export type Pod = z.infer<typeof pod>;
+/** Throws ZodError for what is no pod. */
+export const podFromApi = (value: unknown): Pod => pod.parse(value);
 
 const event = z.object({
   type: optionalText,
@@ -51,8 +52,9 @@ const event = z.object({
   lastTimestamp: z.string().nullish(),
   eventTime: z.string().nullish(),
 });
-export const eventList = z.object({ items: z.array(event) });
 export type ClusterEvent = z.infer<typeof event>;
+/** Throws ZodError for what is no event. */
+export const eventFromApi = (value: unknown): ClusterEvent => event.parse(value);
 
 export function timeOf({ lastTimestamp, eventTime }: ClusterEvent): number {
   return Date.parse(lastTimestamp ?? eventTime ?? "") || 0;
@@ -93,11 +95,13 @@ export function troubleOf(pod: Pod, events: readonly ClusterEvent[]): Trouble | 
   }
   if (status.phase === "Failed") return { reason: status.reason || "Failed", message: status.message, ended: false };
   const told = events
-    .filter(({ type, involvedObject }) => type === "Warning" && involvedObject.kind === "Pod" && involvedObject.name === metadata.name)
+    .filter(({ involvedObject }) => involvedObject.kind === "Pod" && involvedObject.name === metadata.name)
+    .filter(({ type, reason }) => type === "Warning" || reason === "Pulling" || reason === "Pulled")
     .sort((a, b) => timeOf(b) - timeOf(a))
     .at(0);
   const pending = states.find(({ state, ready }) => !ready && state.terminated === undefined);
-  if (told !== undefined) {
+  // Pulling takes as long as a registry lets one wait, and nothing else is said meanwhile.
+  if (told !== undefined && told.reason !== "Pulled") {
     return { reason: told.reason, message: told.message, ended: false, ...(pending !== undefined && { container: pending.name }) };
   }
   if (pending === undefined) return { reason: status.phase, message: "", ended: false };

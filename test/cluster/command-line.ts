@@ -17,3 +17,12 @@ export async function countersignMust(cluster: OwnCluster, args: readonly string
   if (status !== 0) throw new Error(`countersign ${args.join(" ")} ended with ${status}: ${stdout}${stderr}`);
   return stdout;
 }
+
+/**
+ * After an uninstallation: when the last policy that is parametrised by ConfigMaps goes, the API server ends the one informer that it has for
+ * them, and policies that are made later go by what it saw last (Kubernetes 1.36: policySource.ensureParamsForPolicyLocked).
+ */
+export async function restartApiServer(cluster: OwnCluster): Promise<void> {
+  await cluster.signal("kube-apiserver", "SIGKILL");
+  await cluster.restore();
+}

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parse, stringify } from "yaml";
-import { countersign, countersignMust, program } from "./command-line.ts";
+import { countersign, countersignMust, program, restartApiServer } from "./command-line.ts";
 import { because, missingOwnCluster, ownCluster, type OwnCluster } from "./harness.ts";
 import { installMesh, provideVolume } from "./installed.ts";
 
@@ -26,10 +26,12 @@ describe.skipIf(missingOwnCluster !== undefined)(`countersign install${because(m
     image = ["--image", cluster.image];
     folder = await mkdtemp(join(tmpdir(), "countersign-install-"));
     await countersignMust(cluster, ["uninstall", "--yes"]);
+    await restartApiServer(cluster);
     await cluster.kubectl(["delete", "persistentvolume", "countersign", "--ignore-not-found"]);
   });
   afterAll(async () => {
     await rm(folder, { recursive: true });
+    await restartApiServer(cluster);
     await installMesh(cluster);
   });
 

@@ -12,6 +12,7 @@ import { identityOf, textOf } from "../kustomize/resource.ts";
 import { applyManifest } from "./apply.ts";
 import { checkInstalledTrustDomain } from "./installed-mesh.ts";
 import { checkStorage } from "./storage.ts";
+import { overlays } from "./manifests.ts";
 import { pathOfManifest, typeOf, type ResourceType } from "./resource-types.ts";
 
 const version = z.object({ gitVersion: z.string() });
@@ -60,7 +61,11 @@ export async function checkKinds(ask: Ask, manifests: readonly JsonObject[], typ
   if (missing.size === 0) return [ok(`Kubernetes ${gitVersion} serves every kind of the manifests`)];
   return [...missing].map(([kind, apiVersion]) => {
     const need = needs.get(kind);
-    return failed(`Kubernetes ${gitVersion} serves no ${kind} of ${apiVersion}${need === undefined ? "" : `: ${need}`}`);
+    const isOlder = kind === "MutatingAdmissionPolicy" && overlays().includes("webhook");
+    return failed(
+      `Kubernetes ${gitVersion} serves no ${kind} of ${apiVersion}${need === undefined ? "" : `: ${need}`}`,
+      isOlder ? "countersign install --overlay webhook" : undefined,
+    );
   });
 }
 

@@ -53,6 +53,13 @@ export function definedTypes(manifests: readonly JsonObject[]): readonly Resourc
   });
 }
 
+/** All that the manifests are of, for as much as is served or defined by them. Throws KubernetesError. */
+export async function typesFor(ask: Ask, manifests: readonly JsonObject[]): Promise<readonly ResourceType[]> {
+  const versions = new Set(manifests.map((manifest) => asText(manifest["apiVersion"])));
+  const served = await Promise.all([...versions].map((apiVersion) => servedTypes(ask, apiVersion)));
+  return [...definedTypes(manifests), ...served.flat()];
+}
+
 export function typeOf(manifest: JsonObject, types: readonly ResourceType[]): ResourceType | undefined {
   return types.find(({ apiVersion, kind }) => apiVersion === manifest["apiVersion"] && kind === manifest["kind"]);
 }

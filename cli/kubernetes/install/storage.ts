@@ -13,6 +13,7 @@ const claim = z.object({ status: z.object({ phase: z.string().default("Pending")
 const volumes = z.object({
   items: z.array(
     z.object({
+      metadata: z.object({ name: z.string() }),
       spec: z.object({
         storageClassName: z.string().default(""),
         claimRef: z.object({ namespace: z.string().default(""), name: z.string().default("") }).optional(),
@@ -41,10 +42,17 @@ async function checkClaim(ask: Ask, manifest: JsonObject): Promise<Finding> {
     const { items } = classes.parse(await ask("/apis/storage.k8s.io/v1/storageclasses"));
     const found = items.find(({ metadata }) => (wanted === "" ? metadata.annotations[defaultClass] === "true" : metadata.name === wanted));
     if (found !== undefined) return ok(`the claim ${name} gets a volume of the StorageClass ${found.metadata.name}`);
-    const made = volumes.parse(await ask("/api/v1/persistentvolumes")).items.some(({ spec, status }) => {
-      const isOurs = spec.claimRef?.namespace === namespace && spec.claimRef.name === name;
+    const { items: present } = volumes.parse(await ask("/api/v1/persistentvolumes"));
+    const isOurs = ({ spec }: (typeof present)[number]) => spec.claimRef?.namespace === namespace && spec.claimRef.name === name;
+    const left = present.find((each) => isOurs(each) && each.status.phase === "Released");
+    if (left !== undefined) {
+      const text = `the PersistentVolume ${left.metadata.name} is an earlier installation's, and still claimed by it`;
+      return failed(text, `kubectl delete persistentvolume ${left.metadata.name}, or have it again: ${takeAgain(left.metadata.name)}`);
+    }
+    const made = present.some((each) => {
+      const { spec, status } = each;
       const isFree = spec.claimRef === undefined && (status.phase === "Available" || status.phase === "");
-      return isOurs || (isFree && spec.storageClassName === wanted);
+      return isOurs(each) || (isFree && spec.storageClassName === wanted);
     });
     if (made) return ok(`the claim ${name} gets a PersistentVolume that is there`);
   } catch (error) {
@@ -56,4 +64,9 @@ async function checkClaim(ask: Ask, manifest: JsonObject): Promise<Finding> {
     `nothing gives the claim ${name} in ${namespace} a volume: ${what}, and no PersistentVolume for it`,
     `kubectl annotate storageclass NAME ${defaultClass}=true, or make a PersistentVolume with a claimRef to ${namespace}/${name}`,
   );
+}
+
+/** Without the uid of the claim that is gone, a volume waits for the next one of the name. */
+function takeAgain(volume: string): string {
+  return `kubectl patch persistentvolume ${volume} --type=json -p '[{"op":"remove","path":"/spec/claimRef/uid"}]'`;
 }

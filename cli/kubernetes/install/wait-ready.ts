@@ -6,7 +6,9 @@ import { meshConfigMap, systemNamespace } from "../../../common/injection/names.
 import { KubernetesError } from "../../../control-plane/kubernetes/error.ts";
 import type { Ask } from "../connect.ts";
 import { identityOf, textOf } from "../kustomize/resource.ts";
-import { eventList, podList, textOfTrouble, troubleOf } from "../pods.ts";
+import { listAll } from "../lists.ts";
+import { eventFromApi, podFromApi, textOfTrouble, troubleOf } from "../pods.ts";
+import { controlPlaneSelector } from "../status/control-plane.ts";
 import { InstallError } from "./error.ts";
 import { pathOfManifest, typeOf, type ResourceType } from "./resource-types.ts";
 
@@ -155,10 +157,9 @@ async function rolledOut(manifest: JsonObject, get: (manifest: JsonObject) => Pr
 
 /** The trouble of the control plane's pods. */
 async function whyNot(ask: Ask): Promise<string> {
-  const selector = encodeURIComponent("app.kubernetes.io/component=control-plane");
-  const { items } = podList.parse(await ask(`/api/v1/namespaces/${systemNamespace}/pods?labelSelector=${selector}`));
-  const events = eventList.parse(await ask(`/api/v1/namespaces/${systemNamespace}/events`)).items;
-  const troubles = items
+  const pods = await listAll(ask, `/api/v1/namespaces/${systemNamespace}/pods`, podFromApi, { labelSelector: controlPlaneSelector });
+  const events = await listAll(ask, `/api/v1/namespaces/${systemNamespace}/events`, eventFromApi);
+  const troubles = pods
     .filter(({ metadata }) => metadata.deletionTimestamp === undefined)
     .flatMap((pod) => {
       const trouble = troubleOf(pod, events);
