@@ -15,8 +15,8 @@ import { listAll } from "./lists.ts";
 import { findingsOf, isInstalled, meshStatus } from "./status/status.ts";
 import { checkTrialPod } from "./status/trial-pod.ts";
 
-/** Throws KubernetesError where the API server does not answer. */
-export async function checkCluster(cluster: ClusterConnection, overlay: string): Promise<readonly Finding[]> {
+/** `pauseMilliseconds`: before what may be late is asked again. Throws KubernetesError where the API server does not answer. */
+export async function checkCluster(cluster: ClusterConnection, overlay: string, pauseMilliseconds = 1000): Promise<readonly Finding[]> {
   try {
     const status = await meshStatus(cluster);
     if (!isInstalled(status)) {
@@ -28,7 +28,7 @@ export async function checkCluster(cluster: ClusterConnection, overlay: string):
     }
     const groups = [...(await checkVersion(cluster)), ...findingsOf(status)];
     // A control plane without a ready pod does not answer: that is said already.
-    if ((status.controlPlane?.replicas.ready ?? 0) > 0) groups.push(...(await checkAnswer(cluster)));
+    if ((status.controlPlane?.replicas.ready ?? 0) > 0) groups.push(...(await checkAnswer(cluster, pauseMilliseconds)));
     const first = status.namespaces.find(({ label }) => label === injectLabelValue);
     if (first !== undefined && status.injection.missing.length === 0) {
       groups.push(await checkTrialPod(cluster, first.name, status.injection.image));
@@ -41,7 +41,6 @@ export async function checkCluster(cluster: ClusterConnection, overlay: string):
 }
 
 const mostTries = 5;
-const pauseMilliseconds = 1000;
 const version = z.object({ gitVersion: z.string() });
 
 async function checkVersion({ ask }: ClusterConnection): Promise<readonly Finding[]> {
@@ -52,7 +51,7 @@ async function checkVersion({ ask }: ClusterConnection): Promise<readonly Findin
  * By its Service, as sidecars find it, though on its port for metrics: the other one takes only the mesh's certificates. What the API
  * server knows of a Service's pods may be seconds old, so it is asked again.
  */
-async function checkAnswer({ askText }: ClusterConnection): Promise<readonly Finding[]> {
+async function checkAnswer({ askText }: ClusterConnection, pauseMilliseconds: number): Promise<readonly Finding[]> {
   for (let tries = 1; ; tries += 1) {
     try {
       await askText(`/api/v1/namespaces/${systemNamespace}/services/http:countersign:http-metrics/proxy/readyz`);

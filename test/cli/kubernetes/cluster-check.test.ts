@@ -56,7 +56,7 @@ function cluster(changes: Answers = {}): Answers {
   };
 }
 
-const check = async (objects: Answers) => await checkCluster(fakeCluster(objects), "dev");
+const check = async (objects: Answers) => await checkCluster(fakeCluster(objects), "dev", 0);
 const bad = async (changes: Answers) => (await check(cluster(changes))).filter(({ state }) => state !== "ok");
 const pods = (...items: readonly object[]): Answers => ({ "/api/v1/namespaces/shop/pods": { items } });
 const events = (...items: readonly object[]): Answers => ({ "/api/v1/namespaces/shop/events": { items } });
