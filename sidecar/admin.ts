@@ -86,9 +86,11 @@ export interface HealthSources {
   readonly problems: () => readonly string[];
   /** Answers for the application at its own paths; undefined for any other. */
   readonly probe: (request: IncomingMessage, response: ServerResponse) => Promise<ProbeAnswer> | undefined;
+  /** Resolves when nobody calls this instance any more, or after some seconds. Anybody may ask, so it must change nothing. */
+  readonly takeLeave: () => Promise<void>;
 }
 
-export function createHealthServer({ problems, probe }: HealthSources): Server {
+export function createHealthServer({ problems, probe, takeLeave }: HealthSources): Server {
   return serverFor((request, response) => {
     const probed = probe(request, response);
     if (probed) {
@@ -103,8 +105,12 @@ export function createHealthServer({ problems, probe }: HealthSources): Server {
     } else if (pathname === "/readyz") {
       const missing = problems();
       answer(response, missing.length === 0 ? 200 : 503, missing.length === 0 ? { status: "ready" } : { status: "not ready", missing });
+    } else if (pathname === "/farewell") {
+      void takeLeave().then(() => {
+        if (!response.destroyed) answer(response, 200, { status: "ok" });
+      });
     } else {
-      answer(response, 404, { error: "/healthz, /readyz, or a probe of the application that is listed" });
+      answer(response, 404, { error: "/healthz, /readyz, /farewell, or a probe of the application that is listed" });
     }
   });
 }

@@ -14,7 +14,7 @@ import { createLogging } from "../common/runtime/logger.ts";
 import { runTasks, untilAborted } from "../common/runtime/tasks.ts";
 import { createAdminServer, createHealthServer, createMetricsServer } from "./admin.ts";
 import { readSidecarConfig, type SidecarConfig } from "./config.ts";
-import { drain } from "./drain.ts";
+import { drain, takeLeave } from "./drain.ts";
 import { createInbound } from "./inbound/inbound.ts";
 import { createMemoryReader } from "./memory.ts";
 import { createProber } from "./probes/probes.ts";
@@ -67,9 +67,11 @@ export async function runSidecar(environment: Environment, signal: AbortSignal, 
   const missing = new Set(["certificate", "configuration", "listeners"]);
   /** What the certificate waits for, in words. */
   let obstacle: string | undefined;
+  let takeLeaveOf: () => Promise<void> = async () => undefined;
   const health = createHealthServer({
     problems: () => (obstacle === undefined ? [...missing] : [obstacle, ...missing]),
     probe: createProber({ probes: config.probes, hosts: config.applicationHosts }),
+    takeLeave: () => takeLeaveOf(),
   });
   const healthAddress = await listen(health, config.health, "health");
 
@@ -144,6 +146,14 @@ export async function runSidecar(environment: Environment, signal: AbortSignal, 
       "nobody can reach the inbound port: it listens on every address, and COUNTERSIGN_ADVERTISE does not say which peers use",
     );
   }
+  const leave = () => ({
+    inbound,
+    serves: advertised !== undefined && servesAnything(mesh.current()),
+    listed: () => mesh.current()?.destinations.endpoints.has(instance) === true,
+    deadlineMs: config.drainSeconds * 1000,
+    clock,
+  });
+  takeLeaveOf = () => takeLeave(leave());
   const outboundAddress = await listen(outbound.listener.server, config.outbound, "outbound");
   const admin = createAdminServer({
     logging,
@@ -242,10 +252,9 @@ export async function runSidecar(environment: Environment, signal: AbortSignal, 
   try {
     await runTasks(tasks, signal);
   } finally {
-    const deadlineMs = config.drainSeconds * 1000;
-    log.info({ event: "draining", deadlineMs }, "draining");
+    log.info({ event: "draining", deadlineMs: leave().deadlineMs }, "draining");
     missing.add("stopping");
-    await drain({ inbound, outbound, serves: advertised !== undefined && servesAnything(mesh.current()), deadlineMs, clock });
+    await drain({ ...leave(), outbound, listed: () => false });
     outbound.close();
     inbound.close();
     controlPlane.close();

@@ -20,6 +20,7 @@ import {
   settingsConfigMap,
   systemNamespace,
 } from "../../common/injection/names.ts";
+import { farewellPatches } from "../../common/injection/farewell-hook.ts";
 import { probePatches, probeVariables } from "../../common/injection/probes.ts";
 
 const name = "countersign-inject";
@@ -84,6 +85,7 @@ const refreshProbes = `object.spec.initContainers.transformList(index, container
     : []).flatten()).flatten()`;
 
 const mutation = `${probePatches} +
+${farewellPatches} +
 (variables.injected ? ${refreshProbes} :
 ${addContainers})`;
 

@@ -3,6 +3,7 @@ import { evaluateTemplate, type Json, type PodFacts } from "./cel.ts";
 import { initContainer, proxyContainer, scrapeAnnotations, volumes, type defaultSettings } from "./injected.ts";
 import { annotationPrefix, podAnnotations } from "./annotations.ts";
 import { asObject, asObjects, asText, type JsonObject } from "./json.ts";
+import { withFarewell } from "./farewell-hook.ts";
 import { injectAnnotation, probesVariable, proxyContainerName } from "./names.ts";
 import { rewriteProbes } from "./probes.ts";
 
@@ -47,7 +48,7 @@ export function injectPod(pod: PodLike, settings: InjectionSettings): PodLike {
   const sidecars = rewritten.containers.slice(containers.length).values();
   const others = before.map((container, index) => (lasting[index] ? (sidecars.next().value ?? container) : container));
   const facts: PodFacts = { annotations, settings, probes: rewritten.probes };
-  const rest = { ...spec, containers: rewritten.containers.slice(0, containers.length) };
+  const rest = { ...spec, containers: withFarewell(spec, rewritten.containers.slice(0, containers.length)) };
   if (before.some(({ name }) => name === proxyContainerName)) {
     return { ...pod, spec: { ...rest, initContainers: others.map((container) => withProbes(container, rewritten.probes)) } };
   }

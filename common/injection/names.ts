@@ -33,3 +33,6 @@ export const metricsPortName = "cs-metrics";
 /** Path prefix of the sidecar's health port below which it asks the application. */
 export const probePrefix = "/app/";
 export const probesVariable = "COUNTERSIGN_PROBES";
+
+/** Path of the sidecar's health port that answers when its instance has been taken leave of. */
+export const farewellPath = "/farewell";

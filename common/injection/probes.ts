@@ -5,7 +5,7 @@
  */
 import type { Json } from "./cel.ts";
 import { asList, asObject, asText, type JsonObject } from "./json.ts";
-import { healthPort, probePrefix, proxyContainerName } from "./names.ts";
+import { farewellPath, healthPort, probePrefix, proxyContainerName } from "./names.ts";
 
 const probeFields = ["livenessProbe", "readinessProbe", "startupProbe"] as const;
 const hookFields = ["postStart", "preStop"] as const;
@@ -44,6 +44,7 @@ function rewriteHandler(handler: JsonObject, ports: Json | undefined, hook: bool
   const http = asObject(httpGet);
   if (http !== undefined) {
     const path = asText(http["path"]) || "/";
+    if (http["port"] === healthPort && path === farewellPath) return undefined;
     if (http["port"] === healthPort && path.startsWith(probePrefix)) {
       return { target: path.slice(probePrefix.length).replace("/", ":"), handler };
     }
@@ -121,8 +122,10 @@ const ownProbe = `each.form == "httpGet" && each.how.port == ${healthPort} && ea
 const escaped = (path: string) => `${path}.replace(",", "%2C").replace("$", "%24")`;
 const httpPath = `(each.how.?path.orValue("") == "" ? "/" : each.how.path)`;
 
+const farewell = `each.form == "httpGet" && each.how.port == ${healthPort} && each.how.?path.orValue("") == "${farewellPath}"`;
+
 const asked = `variables.ports.filter(each, ${ownProbe} ||
-  each.port != 0 && each.how.?host.orValue("") == "" && (each.form == "httpGet" || !each.hook)
+  !(${farewell}) && each.port != 0 && each.how.?host.orValue("") == "" && (each.form == "httpGet" || !each.hook)
 ).map(each, {
   "at": each.at,
   "form": each.form,

@@ -77,7 +77,7 @@ export function createInboundListener(options: InboundListenerOptions): InboundL
   /** Those that have yet to show who they are, by the client's address. */
   const arriving = new Map<string, Socket>();
   /** Told when nobody is connected. */
-  let vacated: (() => void) | undefined;
+  const vacated = new Set<() => void>();
 
   const tls = createTlsServer({
     ...secureContextOptions(options.identity),
@@ -152,7 +152,7 @@ export function createInboundListener(options: InboundListenerOptions): InboundL
       front.closed();
       open.delete(entry);
       metrics.connections.set(open.size);
-      if (open.size === 0) vacated?.();
+      if (open.size === 0) for (const resolve of vacated) resolve();
     });
   }
 
@@ -214,10 +214,11 @@ export function createInboundListener(options: InboundListenerOptions): InboundL
     async vacant(deadlineMs) {
       if (open.size === 0) return;
       const { promise, resolve } = Promise.withResolvers<void>();
-      vacated = resolve;
+      vacated.add(resolve);
       const timer = setTimeout(resolve, deadlineMs);
       await promise;
       clearTimeout(timer);
+      vacated.delete(resolve);
     },
     drain(deadlineMs) {
       server.close();

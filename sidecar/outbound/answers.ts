@@ -10,12 +10,13 @@ import { declinedAnswer } from "../front/declined-upgrade.ts";
 import { endToEndFields } from "../http1/end-to-end.ts";
 import { Http2ErrorCode } from "../http2/error.ts";
 import type { Reason } from "../reason.ts";
+import type { Again, Blame } from "./again.ts";
 import type { OutboundCall } from "./call.ts";
 import type { Channel, ChannelAnswers } from "./channel.ts";
 import type { Endpoint } from "./destinations.ts";
 import type { OutboundRecords } from "./records.ts";
 import type { TrafficManager } from "./traffic/manager.ts";
-import { failureOfRefusal } from "./traffic/peer-refusal.ts";
+import { failureOfRefusal, type PeerFailure } from "./traffic/peer-refusal.ts";
 import type { TryFailure } from "./traffic/retry.ts";
 import { credit, writable } from "./upload.ts";
 
@@ -23,8 +24,7 @@ export interface AnswersOptions {
   readonly records: OutboundRecords;
   readonly traffic: TrafficManager<Endpoint, OutboundCall>;
   readonly fail: (call: OutboundCall, reason: Reason, detail: string) => void;
-  /** Its try failed. False when it may not go again; otherwise it is on its way, and what comes on the old stream is not for it. */
-  readonly again: (call: OutboundCall, failure: TryFailure, event?: object) => boolean;
+  readonly again: Again;
 }
 
 export interface Answers extends ChannelAnswers {
@@ -32,8 +32,8 @@ export interface Answers extends ChannelAnswers {
   bodySent(call: OutboundCall): void;
 }
 
-/** What an answer says of the endpoint: undefined for one of the application's, or a decision about the caller. */
-function failureIn({ fields, kinds }: ResponseHead): TryFailure | undefined {
+/** What an answer says against the endpoint: undefined for one of the application's, or a decision about the caller. */
+function failureIn({ fields, kinds }: ResponseHead): PeerFailure | undefined {
   if ((kinds & FieldKind.IDENTITY) === 0) return undefined;
   const reason = findField(fields, "x-countersign-reason");
   return reason && failureOfRefusal(reason.value);
@@ -80,7 +80,7 @@ export function createAnswers({ records, traffic, fail, again }: AnswersOptions)
       if (call.done) return;
       const failure = failureIn(response);
       const { channel } = call;
-      if (failure !== undefined && again(call, failure)) {
+      if (failure && again(call, failure.failure, { reason: failure.reason, detail: "says the sidecar of the last instance tried" })) {
         channel?.http2.reset(stream, Http2ErrorCode.CANCEL);
         return;
       }
@@ -115,8 +115,9 @@ export function createAnswers({ records, traffic, fail, again }: AnswersOptions)
       const call = stream.data as OutboundCall;
       if (call.done || call.stream !== stream) return;
       // How a tunnel ends is its users' affair.
-      if (!(call.tunnel && call.answered) && again(call, failureOfReset(code), lostChannel(call))) return;
-      fail(call, "peer-failed", `the stream ended with HTTP/2 error ${code}`);
+      const blame: Blame = { reason: "peer-failed", detail: `the stream ended with HTTP/2 error ${code}` };
+      if (!(call.tunnel && call.answered) && again(call, failureOfReset(code), blame, lostChannel(call))) return;
+      fail(call, blame.reason, blame.detail);
     },
     onWritable(stream) {
       writable(stream.data as OutboundCall);

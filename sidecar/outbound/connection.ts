@@ -2,22 +2,23 @@
  * One connection of the application, from its first bytes to the front that serves it.
  *
  * To a proxy everything is HTTP. Of a redirected connection the port that it was going to may declare what it speaks; where
- * nothing is declared the first bytes tell, and one that stays silent is taken for a protocol whose server speaks first. A
- * tunnel that a proxy is asked for, to a service of the mesh, is as a connection that was redirected on its way there: what is
- * inside is calls, each with its signature and its decision. gRPC's clients and Node's fetch know no other way through a proxy.
+ * nothing is declared the first bytes tell, and one that stays silent is taken for a protocol whose server speaks first: until the
+ * server does, because a client may be silent for want of time. A tunnel that a proxy is asked for, to a service of the mesh, is as a
+ * connection that was redirected on its way there: what is inside is calls, each with its signature and its decision. gRPC's clients and
+ * Node's fetch know no other way through a proxy.
  */
 import type { Socket } from "node:net";
 import type { Address } from "../../common/runtime/environment.ts";
 import { createRequestParser } from "../http1/request-parser.ts";
 import { clientPreface } from "../http2/frames.ts";
-import { collect, collectedBytes, nothingCollected } from "../body.ts";
+import { collect, collectedBytes, noBody, nothingCollected } from "../body.ts";
 import { parseClientHello } from "../detect/client-hello.ts";
 import { detectProtocol, longestDetection, type Protocol } from "../detect/protocol.ts";
 import { watchSilence } from "../detect/silence.ts";
 import type { CallSink, FrontConnection } from "../front/front.ts";
 import { serveHttp1 } from "../front/http1-front.ts";
 import { serveHttp2 } from "../front/http2-front.ts";
-import { serveTcp } from "../front/tcp-front.ts";
+import { serveTcp, type Tunnel } from "../front/tcp-front.ts";
 import { isHttp, type ServiceProtocol } from "../service-protocol.ts";
 import type { OutboundCall } from "./call.ts";
 import type { Destinations } from "./destinations.ts";
@@ -51,6 +52,8 @@ export function serveConnection(socket: Socket, accepted: Origin, options: Conne
   let declared: ServiceProtocol = "http";
   let heard: () => void = ignore;
   let front: FrontConnection<OutboundCall> | undefined;
+  /** The front, while silence is all that speaks for it. */
+  let guess: Tunnel<OutboundCall> | undefined;
   let first = nothingCollected;
 
   /** Learns what is spoken there, or waits for its first bytes. */
@@ -64,16 +67,17 @@ export function serveConnection(socket: Socket, accepted: Origin, options: Conne
     else if (declared === "auto") {
       heard = watchSilence(() => {
         options.detectionTimedOut();
-        begin(asTcp("", "tcp"));
+        guess = asTcp("", "tcp", target !== undefined && first.length === 0);
+        begin(guess);
       });
     }
   }
 
   /** As a tunnel to `host`, or to where the connection was going. */
-  function asTcp(host: string, inside: Origin["inside"]): FrontConnection<OutboundCall> {
+  function asTcp(host: string, inside: Origin["inside"], guessed = false): Tunnel<OutboundCall> {
     const { host: ip = "", port = 0 } = origin.address ?? {};
     const name = host === "" ? (ip.includes(":") ? `[${ip}]` : ip) : host;
-    return serveTcp(socket, `${name}:${port}`, options.transmitter.accept({ ...origin, inside }));
+    return serveTcp(socket, `${name}:${port}`, options.transmitter.accept({ ...origin, inside }), guessed);
   }
 
   function begin(chosen: FrontConnection<OutboundCall>): void {
@@ -188,14 +192,34 @@ export function serveConnection(socket: Socket, accepted: Origin, options: Conne
   }
 
   headFor(accepted);
+
+  /** The client of `tunnel` speaks after all. What is no HTTP is what the tunnel is for. */
+  function hear(tunnel: Tunnel<OutboundCall>, chunk: Buffer, last = false): void {
+    first = collect(first, chunk, -1, Number.MAX_SAFE_INTEGER) ?? first;
+    const bytes = collectedBytes(first);
+    const protocol = tunnel.untouched() && !last ? detectProtocol(bytes) : "tcp";
+    if (protocol === "need-more" && bytes.length <= longestDetection) return;
+    guess = undefined;
+    first = nothingCollected;
+    if (protocol === "tcp" || protocol === "need-more") {
+      tunnel.receive(bytes);
+      return;
+    }
+    tunnel.giveUp();
+    front = undefined;
+    detect(bytes);
+  }
+
   readInto(socket, readBuffer, (chunk) => {
-    if (front) front.receive(chunk);
+    if (guess) hear(guess, chunk);
+    else if (front) front.receive(chunk);
     else detect(chunk);
   });
   socket.on("drain", () => front?.writable());
   socket.on("end", () => {
+    if (guess && first.length > 0) hear(guess, noBody, true);
     // What is whole by now, and is no request, can only be a protocol of its own.
-    if (!front && origin.address && first.length > 0 && !isHttp(declared)) begin(asTcp("", "tcp"));
+    else if (!front && origin.address && first.length > 0 && !isHttp(declared)) begin(asTcp("", "tcp"));
     if (front) front.finish();
     else socket.end();
   });

@@ -132,6 +132,7 @@ export function createOutbound(options: OutboundOptions): Outbound {
     identityValid: options.identityValid,
     shedding: options.overload.shedding,
     traffic,
+    schedule: clock.schedule,
   });
   const listener = createOutboundListener({
     transmitter,
@@ -165,6 +166,7 @@ export function createOutbound(options: OutboundOptions): Outbound {
       channels.retain(destinations.endpoints, (channel) =>
         isRevoked(revocations, { spiffeId: channel.peer, notBefore: channel.peerNotBefore }),
       );
+      transmitter.news();
     },
     idle: (deadlineMs) => listener.idle(deadlineMs),
     close() {

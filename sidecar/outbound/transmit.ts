@@ -6,6 +6,7 @@
  * Whether there is room for a call, where it goes, how long it may take and whether it goes again is for traffic/ to say.
  */
 import { performance } from "node:perf_hooks";
+import type { Clock } from "../../common/runtime/clock.ts";
 import { RequestTargetError } from "../../common/http/request-target.ts";
 import { collectedBytes, noBody } from "../body.ts";
 import type { CallSink } from "../front/front.ts";
@@ -14,6 +15,7 @@ import type { Http2RequestHead } from "../http2/send-head.ts";
 import type { Reason } from "../reason.ts";
 import { refusalMessage } from "../refusal.ts";
 import type { RoleSessions } from "../sync/role-sessions.ts";
+import { createAgain, type Blame } from "./again.ts";
 import { createAnswers } from "./answers.ts";
 import { createOutboundCall, type OutboundCall } from "./call.ts";
 import { ChannelError, type Channel, type ChannelAnswers } from "./channel.ts";
@@ -24,7 +26,6 @@ import type { Origin } from "./origin.ts";
 import type { OutboundRecords } from "./records.ts";
 import type { CallSigner } from "./sign.ts";
 import type { TrafficManager } from "./traffic/manager.ts";
-import type { TryFailure } from "./traffic/retry.ts";
 import { aimAt, resolveTarget } from "./resolve.ts";
 import { trailersOf } from "./trailers.ts";
 import { addToBody, begin, credit, flush } from "./upload.ts";
@@ -44,6 +45,7 @@ export interface TransmitterOptions {
   /** Whether this process can take no more. */
   readonly shedding: () => boolean;
   readonly traffic: TrafficManager<Endpoint, OutboundCall>;
+  readonly schedule: Clock["schedule"];
 }
 
 /** Takes the application's calls. */
@@ -55,6 +57,8 @@ export interface Transmitter {
   timedOut(call: OutboundCall): void;
   /** What channels hand the frames of answers to. */
   readonly answers: ChannelAnswers;
+  /** A snapshot came: there may be endpoints that were not known before. */
+  news(): void;
 }
 
 /** A CONNECT for TCP names no path, an extended one does (RFC 9113 8.5, RFC 8441 4). */
@@ -172,10 +176,10 @@ export function createTransmitter(options: TransmitterOptions): Transmitter {
       (error: unknown) => {
         if (call.done) return;
         traffic.unhold(call);
-        const reason = error instanceof ChannelError ? error.reason : "peer-unreachable";
+        const blame: Blame = { reason: error instanceof ChannelError ? error.reason : "peer-unreachable", detail: String(error) };
         // That its connections are full is no failure of the endpoint.
-        if (reason === "overloaded" ? again(call, "refused") : again(call, "connect", Object(error))) return;
-        fail(call, reason, String(error));
+        if (blame.reason === "overloaded" ? again(call, "refused", blame) : again(call, "connect", blame, Object(error))) return;
+        fail(call, blame.reason, blame.detail);
       },
     );
   }
@@ -185,18 +189,6 @@ export function createTransmitter(options: TransmitterOptions): Transmitter {
     if (traffic.hold(call, destination)) return true;
     fail(call, "circuit-open", `${destination.traffic.breaker.pending} calls to ${destination.scope} wait already`);
     return false;
-  }
-
-  /** After a failure: sends the call on to another endpoint, if it may go again. */
-  function again(call: OutboundCall, failure: TryFailure, event?: object): boolean {
-    const { destination } = call;
-    const now = performance.now();
-    if (!destination || !traffic.failed(call, failure, now, event)) return false;
-    call.stream = undefined;
-    call.chunks = undefined;
-    call.bodySent = false;
-    route(call, destination, now);
-    return true;
   }
 
   /** `channel` has room for a stream. */
@@ -243,6 +235,7 @@ export function createTransmitter(options: TransmitterOptions): Transmitter {
     return tunnel || head.contentLength === -1 || head.contentLength > options.maxHashedBytes();
   }
 
+  const { again, news } = createAgain({ destinations: options.destinations, traffic, schedule: options.schedule, route, fail });
   const answers = createAnswers({ records, traffic, fail, again });
 
   const sink: Omit<CallSink<OutboundCall>, "begin"> = {
@@ -297,11 +290,15 @@ export function createTransmitter(options: TransmitterOptions): Transmitter {
     }),
     fail,
     timedOut(call) {
-      const within = `${call.destination?.traffic.settings.requestTimeoutMs} ms`;
+      const blame: Blame = {
+        reason: "upstream-timeout",
+        detail: `no answer within ${call.destination?.traffic.settings.requestTimeoutMs} ms`,
+      };
       // Where it still waits for a connection or a session, its endpoint is not to blame.
-      if (call.stream) again(call, "timeout");
-      fail(call, "upstream-timeout", `no answer within ${within}`);
+      if (call.stream) again(call, "timeout", blame);
+      fail(call, blame.reason, blame.detail);
     },
     answers,
+    news,
   };
 }

@@ -46,6 +46,16 @@ const pods: readonly [string, Spec, Annotations?][] = [
       "countersign.dev/log-level": "debug",
     },
   ],
+  ["that is to end quickly", { ...plain, terminationGracePeriodSeconds: 5 }],
+  [
+    "with hooks of some containers",
+    {
+      containers: [
+        container({ lifecycle: { postStart: { exec: { command: ["true"] } } } }),
+        { name: "second", image: "x", lifecycle: { preStop: { exec: { command: ["true"] } } } },
+      ],
+    },
+  ],
   ["that is tuned to nothing", plain, { "countersign.dev/exclude-outbound-ports": "", "countersign.dev/exclude-outbound-cidrs": "" }],
   [
     "with probes of every kind",

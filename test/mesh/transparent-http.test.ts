@@ -4,6 +4,9 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { spawnSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { until } from "./harness.ts";
 import { withoutNamespaces } from "./namespaces.ts";
 import type { GrpcOutcome } from "./programs/grpc-client.ts";
 import { inUrl, script, startTransparent, type TransparentMesh } from "./transparent-mesh.ts";
@@ -106,6 +109,20 @@ describe.skipIf(missing !== undefined)(`HTTP, intercepted${because}`, () => {
     const host = inUrl(mesh.service("web")[family]);
     expect((await seen(`http://${host}/by-address`)).headers).toMatchObject({ "x-countersign-principal": principal });
     expect((await seen(`http://${host}:8000/undeclared`)).path).toBe("/undeclared");
+  });
+
+  test("a client that was too slow to say what it speaks is heard all the same, where nothing is declared", async () => {
+    const silences = () => mesh.workload("caller").metric("countersign_outbound_detection_timeouts_total");
+    const before = await silences();
+    const signal = join(mesh.folder, "speak");
+    const client = mesh.workload("caller").start(...script("slow_client.py", "web", "8000", signal));
+    await until("the silence is noticed", async () => (await silences()) > before);
+    writeFileSync(signal, "");
+    expect(await client.line((line) => line.startsWith("HTTP/1.1"))).toBe("HTTP/1.1 200 OK");
+    const { path, headers } = JSON.parse(await client.line((line) => line.startsWith("{"))) as Seen;
+    expect(path).toBe("/at-last");
+    expect(headers).toMatchObject({ "x-countersign-principal": principal });
+    await client.end();
   });
 
   test("Python's clients", async () => {

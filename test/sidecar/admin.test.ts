@@ -85,7 +85,7 @@ describe("admin", () => {
 
 test("health: alive at once, ready when nothing is missing", async () => {
   const missing = ["certificate"];
-  const server = createHealthServer({ problems: () => missing, probe: () => undefined });
+  const server = createHealthServer({ problems: () => missing, probe: () => undefined, takeLeave: async () => undefined });
   expect((await ask(server, "/healthz")).status).toBe(200);
   const not = await ask(server, "/readyz");
   expect(not.status).toBe(503);
@@ -93,6 +93,19 @@ test("health: alive at once, ready when nothing is missing", async () => {
   missing.length = 0;
   expect((await ask(server, "/readyz")).status).toBe(200);
   expect((await ask(server, "/")).status).toBe(404);
+});
+
+test("health: a farewell is answered when it is over", async () => {
+  const over = Promise.withResolvers<void>();
+  let answered = false;
+  const server = createHealthServer({ problems: () => [], probe: () => undefined, takeLeave: () => over.promise });
+  const asked = ask(server, "/farewell").finally(() => {
+    answered = true;
+  });
+  expect((await ask(server, "/healthz")).status).toBe(200);
+  expect(answered).toBe(false);
+  over.resolve();
+  expect((await asked).status).toBe(200);
 });
 
 test("metrics: in Prometheus' form, at one path", async () => {

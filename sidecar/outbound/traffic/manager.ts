@@ -77,6 +77,10 @@ export interface TrafficManager<E extends Target, C extends ManagedCall<E> & Cal
    * calls with it, if something did; for the endpoint that is one failure.
    */
   failed(call: C, failure: TryFailure, now: number, event?: object): boolean;
+  /** Of a call that may not be routed again: whether it might, were there another endpoint. */
+  mayWait(call: C, failure: TryFailure): boolean;
+  /** What `failed` says, asked again for the same failure because other endpoints may be known by now. */
+  goesAgain(call: C, failure: TryFailure, now: number): boolean;
   /** It has come to its end, in whatever way. Nothing happens at the second time. */
   over(call: C): void;
 }
@@ -125,19 +129,32 @@ export function createTrafficManager<E extends Target, C extends ManagedCall<E> 
     outliers.failed(candidate, traffic.candidates, traffic.settings.outlierDetection, now);
   }
 
-  function mayGoAgain(call: C, { scope, traffic }: ManagedDestination, failure: TryFailure, now: number): boolean {
-    const { answered, bodyLeft, bodyEnded, head } = call;
-    if (!mayRetry(failure, { method: head.method, answered, bodyWhole: bodyEnded && !bodyLeft, bodySent: bodyLeft })) return false;
+  function isHarmless({ answered, bodyLeft, bodyEnded, head }: C, failure: TryFailure): boolean {
+    return mayRetry(failure, { method: head.method, answered, bodyWhole: bodyEnded && !bodyLeft, bodySent: bodyLeft });
+  }
+
+  function hasOthers({ pinned, tried }: C, { traffic }: ManagedDestination): boolean {
+    return pinned === undefined && traffic.candidates.some((candidate) => !tried.includes(candidate as Candidate<E>));
+  }
+
+  function mayGoAgain(call: C, destination: ManagedDestination, failure: TryFailure, now: number): boolean {
+    if (!isHarmless(call, failure)) return false;
     if (failure === "refused") return ++call.refusals <= maxRefusals;
+    const { scope, traffic } = destination;
     const { attempts, budgetPercent } = traffic.settings.retries;
-    const others = call.pinned === undefined && call.tried.length < traffic.candidates.length;
-    if (!others || call.retries >= attempts) return false;
+    if (call.retries >= attempts || !hasOthers(call, destination)) return false;
     if (!traffic.budget.retry(now, budgetPercent)) {
       metrics.retryOverBudget(scope);
       return false;
     }
     call.retries++;
     metrics.retried(scope);
+    return true;
+  }
+
+  function goesAgain(call: C, failure: TryFailure, now: number): boolean {
+    if (!call.destination || !mayGoAgain(call, call.destination, failure, now)) return false;
+    release(call);
     return true;
   }
 
@@ -215,9 +232,13 @@ export function createTrafficManager<E extends Target, C extends ManagedCall<E> 
       metrics.failedTry(destination.scope, failure);
       if (failure !== "refused") countFailure(candidate, destination, now, event);
       if (!call.tried.includes(candidate)) call.tried = [...call.tried, candidate];
-      if (!mayGoAgain(call, destination, failure, now)) return false;
-      release(call);
-      return true;
+      return goesAgain(call, failure, now);
+    },
+    goesAgain,
+    mayWait(call, failure) {
+      const { destination, pinned, retries } = call;
+      if (!destination || pinned !== undefined || failure === "refused" || !isHarmless(call, failure)) return false;
+      return retries < destination.traffic.settings.retries.attempts && !hasOthers(call, destination);
     },
     over(call) {
       deadlines.stop(call);

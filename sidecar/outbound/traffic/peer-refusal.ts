@@ -5,7 +5,7 @@
 import type { Reason } from "../../reason.ts";
 import type { TryFailure } from "./retry.ts";
 
-const failures: ReadonlyMap<string, TryFailure> = new Map<Reason, TryFailure>([
+const failures: ReadonlyMap<string, PeerFailure> = failuresByReason([
   // Nothing of the call came to the application, and another instance may do better.
   ["upstream-refused", "rejected"],
   ["overloaded", "rejected"],
@@ -18,7 +18,16 @@ const failures: ReadonlyMap<string, TryFailure> = new Map<Reason, TryFailure>([
   ["upstream-timeout", "timeout"],
 ]);
 
+function failuresByReason(list: readonly (readonly [Reason, TryFailure])[]): ReadonlyMap<string, PeerFailure> {
+  return new Map(list.map(([reason, failure]) => [reason, { reason, failure }]));
+}
+
+export interface PeerFailure {
+  readonly failure: TryFailure;
+  readonly reason: Reason;
+}
+
 /** Undefined for a decision about the caller or the request, which any other endpoint would make as well. */
-export function failureOfRefusal(reason: string): TryFailure | undefined {
+export function failureOfRefusal(reason: string): PeerFailure | undefined {
   return failures.get(reason);
 }

@@ -52,6 +52,28 @@ function probesOf(text: string): string {
   return proxy.env.find(({ name }) => name === "COUNTERSIGN_PROBES")?.value ?? "absent";
 }
 
+describe("the farewell before an application is told to end", () => {
+  const preStop = { httpGet: { path: "/farewell", port: 15_021, scheme: "HTTP" } };
+  const hooksOf = (text: string) => specAt(text, "spec").containers.map(({ lifecycle }) => lifecycle);
+  const own = { preStop: { exec: { command: ["sleep", "5"] } } };
+  const postStart = { exec: { command: ["true"] } };
+
+  test("is a hook of every container that has none, and of no other", () => {
+    const containers = [{ name: "a" }, { name: "b", lifecycle: own }, { name: "c", lifecycle: { postStart } }];
+    const { text } = inject(pod({ containers }));
+    expect(hooksOf(text)).toEqual([{ preStop }, own, { postStart, preStop }]);
+    expect(probesOf(text)).toBe("");
+    expect(inject(text).text).toBe(text);
+  });
+
+  test("is not for pods that are to end quickly", () => {
+    const hooks = (terminationGracePeriodSeconds: number) =>
+      hooksOf(inject(pod({ containers: [{ name: "a" }], terminationGracePeriodSeconds })).text);
+    expect(hooks(9)).toEqual([undefined]);
+    expect(hooks(10)).toEqual([{ preStop }]);
+  });
+});
+
 describe("a file of YAML", () => {
   test("keeps its comments, and everything that is not changed", () => {
     const { text, outcomes } = inject(deployment);

@@ -42,6 +42,7 @@ function answerTo(change: Partial<TransmitterOptions>): { status: number; fields
     identityValid: () => true,
     shedding: () => false,
     external: { carry: never },
+    schedule: systemClock.schedule,
     traffic: createTrafficManager<Endpoint, OutboundCall>({
       metrics: createTrafficMetrics({ registry: new Registry(), destinations: () => [] }),
       random: Math.random,

@@ -52,7 +52,10 @@ interface Health {
 /** A health listener whose pod has that address. */
 async function health(entries: readonly string[], pod = "127.0.0.1", hosts: readonly string[] = ["127.0.0.1"]): Promise<Health> {
   const probes = entries.map((entry) => probeFromString(entry)!);
-  const port = await listening(createHealthServer({ problems: () => [], probe: createProber({ probes, hosts }) }), pod);
+  const port = await listening(
+    createHealthServer({ problems: () => [], probe: createProber({ probes, hosts }), takeLeave: async () => undefined }),
+    pod,
+  );
   return {
     port,
     async ask(path, options = {}) {
