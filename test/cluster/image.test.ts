@@ -74,6 +74,7 @@ describe.skipIf(missingOwnCluster !== undefined)(`the image${because(missingOwnC
         "cli",
         "common",
         "control-plane",
+        "k8s",
         "node_modules",
         "package-lock.json",
         "package.json",

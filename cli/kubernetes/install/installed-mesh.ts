@@ -30,7 +30,26 @@ export async function checkInstalledTrustDomain(ask: Ask, manifests: readonly Js
   return [failed(`a mesh of the trust domain ${present} is installed already, and it cannot become ${wanted}`, mend)];
 }
 
-export function wantedVariable(manifests: readonly JsonObject[], name: string): string | undefined {
+/** Where the control plane keeps its state; by default a file of its own. */
+const storeVariable = "COUNTERSIGN_STORE";
+const defaultStore = "sqlite";
+
+/** Another store is empty: the certificate authority in it would be a new one, which no pod of the mesh trusts. */
+export async function checkInstalledStore(ask: Ask, manifests: readonly JsonObject[]): Promise<readonly Finding[]> {
+  const deployment = asObject((await ask(deploymentPath)) as JsonObject | undefined);
+  if (deployment === undefined) return [];
+  const present = storeOf(deployment);
+  const wanted = wantedVariable(manifests, storeVariable) ?? defaultStore;
+  if (present === wanted) return [];
+  const text = `the mesh that is installed keeps its certificate authority in the store ${present}, and this overlay would begin a new one in ${wanted}`;
+  return [failed(text, "countersign uninstall first, and restart the pods of the mesh afterwards")];
+}
+
+export function storeOf(deployment: JsonObject): string {
+  return variableOf(deployment, storeVariable) ?? defaultStore;
+}
+
+function wantedVariable(manifests: readonly JsonObject[], name: string): string | undefined {
   const found = manifests.find((manifest) => {
     const { kind, name: called, namespace } = identityOf(manifest);
     return kind === "Deployment" && called === "countersign" && namespace === systemNamespace;

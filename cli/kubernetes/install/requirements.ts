@@ -10,7 +10,7 @@ import type { Ask, ClusterConnection } from "../connect.ts";
 import { failed, note, ok, type Finding } from "../finding.ts";
 import { identityOf, textOf } from "../kustomize/resource.ts";
 import { applyManifest } from "./apply.ts";
-import { checkInstalledTrustDomain } from "./installed-mesh.ts";
+import { checkInstalledStore, checkInstalledTrustDomain } from "./installed-mesh.ts";
 import { checkStorage } from "./storage.ts";
 import { overlays } from "./manifests.ts";
 import { pathOfManifest, typeOf, type ResourceType } from "./resource-types.ts";
@@ -40,6 +40,7 @@ export async function checkRequirements(cluster: ClusterConnection, options: Req
     () => checkPermissions(cluster, manifests, types),
     () => checkNamespace(cluster.ask),
     () => checkInstalledTrustDomain(cluster.ask, manifests),
+    () => checkInstalledStore(cluster.ask, manifests),
     () => checkStorage(cluster.ask, manifests),
     () => tryAll(cluster, options),
   ];

@@ -5,7 +5,7 @@ import { asList, asObject, asText, type JsonObject } from "../../../common/injec
 import { systemNamespace } from "../../../common/injection/names.ts";
 import { KubernetesError } from "../../../control-plane/kubernetes/error.ts";
 import type { ClusterConnection } from "../connect.ts";
-import { variableOf } from "../install/installed-mesh.ts";
+import { storeOf, variableOf } from "../install/installed-mesh.ts";
 import { trustDomainVariable } from "../install/manifests.ts";
 import { listAll } from "../lists.ts";
 import { eventFromApi, isReady, podFromApi, troubleOf, type Trouble } from "../pods.ts";
@@ -48,7 +48,7 @@ export async function controlPlaneStatus(cluster: ClusterConnection): Promise<Co
   return {
     image: imageOf(found),
     trustDomain: variableOf(found, trustDomainVariable),
-    store: variableOf(found, "COUNTERSIGN_STORE") ?? "sqlite",
+    store: storeOf(found),
     replicas: { wanted: spec.replicas, ready: status.readyReplicas },
     leases: Object.fromEntries(leases.map((each) => [each.metadata.name, each.spec.holderIdentity ?? ""])),
     revision: greatest(metrics.map((each) => each.get("countersign_store_revision"))),
