@@ -165,7 +165,7 @@ describe.skipIf(missingOwnCluster !== undefined)(`countersign install${because(m
   });
 
   test("ends at Ctrl-C while it waits, and says what stays", async () => {
-    const command = cluster.inNetwork([program, "install", "--image", "countersign:none", "--kubeconfig", cluster.kubeconfig]);
+    const command = cluster.inNetwork([program, "install", "--image", "127.0.0.1:1/countersign:none", "--kubeconfig", cluster.kubeconfig]);
     const [name = "", ...args] = command;
     const child = spawn(name, args, { stdio: ["ignore", "pipe", "pipe"] });
     let stderr = "";
