@@ -46,6 +46,8 @@ export interface WaitOptions {
 
 /** What only a cluster of this machine can do. */
 export interface OwnCluster extends Cluster {
+  /** Of its network namespace. */
+  readonly name: string;
   /** Holds `log/` and `pid/`, by the names of the cluster's programs (`kube-apiserver`, `etcd`, …). */
   readonly folder: string;
   /** The command that runs `command` in the cluster's network, where pods, Services and the bridge `cs0` are. */
@@ -93,6 +95,7 @@ export function ownCluster(): OwnCluster {
   const { name, folder, programs } = description.own;
   return {
     ...connect(description),
+    name,
     folder,
     inNetwork,
     run: (command, options) => run(inNetwork(command), options),

@@ -15,6 +15,8 @@ const needed: readonly (readonly [string, string])[] = [
   ["/usr/include/stdio.h", "libc6-dev"],
   ["buildah", "buildah"],
   ["debootstrap", "debootstrap"],
+  ["curl", "curl"],
+  ["python3", "python3"],
 ];
 
 /** What is missing on this machine, and how to get it; undefined where nothing is. */
